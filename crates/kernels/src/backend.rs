@@ -1,0 +1,70 @@
+//! The choice of kernels.
+
+use core::ops::Range;
+
+use fusionproxy_format::{DType, Op};
+
+use crate::{Call, Shape, scalar};
+
+/// A set of kernels, chosen once per executor.
+///
+/// Every CPU backend gives the bytes of [`Scalar`] for 8-bit calls. Float calls agree within rounding: a backend may use
+/// fused multiply-adds and another order of summation.
+pub trait Backend: Sync {
+    /// Name as `{architecture}-{extension}`.
+    fn name(&self) -> &'static str;
+
+    /// Computes the units `units` of `call` (see [`Call::units`]). `scratch` is aligned to 64 bytes and holds at least
+    /// [`Backend::scratch_bytes`] for this operator; its contents are arbitrary before and after.
+    fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]);
+
+    /// Scratch that one worker needs to run `op`. Depends on nothing but its arguments, so that a host can plan for
+    /// another target.
+    fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize;
+
+    /// Name of the kernel that runs `op`, as `{architecture}-{extension}-{kernel}`, for reports.
+    fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str;
+}
+
+impl<B: Backend + ?Sized> Backend for &B {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+        (**self).run(call, units, scratch);
+    }
+    fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
+        (**self).scratch_bytes(op, dtype, input, output)
+    }
+    fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
+        (**self).kernel(op, dtype)
+    }
+}
+
+/// The scalar kernels: the specification. `OPERATORS` has bit `1 << kind` set for each [`fusionproxy_format::OpKind`] that
+/// is to be linked; firmware names the few that its artifact uses, everyone else takes [`Scalar::ALL`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scalar<const OPERATORS: u32 = { u32::MAX }>;
+
+impl Scalar {
+    /// Every operator.
+    pub const ALL: Self = Self;
+}
+
+impl<const OPERATORS: u32> Backend for Scalar<OPERATORS> {
+    fn name(&self) -> &'static str {
+        "scalar"
+    }
+
+    fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+        scalar::run::<OPERATORS>(call, units, scratch);
+    }
+
+    fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
+        scalar::scratch_bytes(op, dtype, input, output)
+    }
+
+    fn kernel(&self, _: &Op<'_>, _: DType) -> &'static str {
+        "scalar"
+    }
+}

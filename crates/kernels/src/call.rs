@@ -1,0 +1,243 @@
+//! One operator, ready to run.
+
+use core::fmt;
+
+use fusionproxy_format::{Axis, DType, NormKind, Op, Quant};
+use half::f16;
+
+use crate::geometry::{GeometryError, Shape, check_geometry};
+use crate::view::{Dst, Layout, Src};
+
+/// A read-only view of any element type.
+#[derive(Clone, Copy)]
+pub enum AnySrc<'m> {
+    /// 8-bit.
+    U8(Src<'m, u8>),
+    /// Half precision.
+    F16(Src<'m, f16>),
+    /// Single precision.
+    F32(Src<'m, f32>),
+}
+
+/// A writable view of any element type.
+#[derive(Clone, Copy)]
+pub enum AnyDst<'m> {
+    /// 8-bit.
+    U8(Dst<'m, u8>),
+    /// Half precision.
+    F16(Dst<'m, f16>),
+    /// Single precision.
+    F32(Dst<'m, f32>),
+}
+
+impl<'m> AnySrc<'m> {
+    /// Shape and strides.
+    pub fn layout(&self) -> &Layout {
+        match self {
+            Self::U8(v) => v.layout(),
+            Self::F16(v) => v.layout(),
+            Self::F32(v) => v.layout(),
+        }
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::U8(_) => DType::U8,
+            Self::F16(_) => DType::F16,
+            Self::F32(_) => DType::F32,
+        }
+    }
+
+    /// First and one-past-last byte address, for overlap tests.
+    pub(crate) fn span(&self) -> (usize, usize) {
+        let start = match self {
+            Self::U8(v) => v.ptr(0, 0).addr(),
+            Self::F16(v) => v.ptr(0, 0).addr(),
+            Self::F32(v) => v.ptr(0, 0).addr(),
+        };
+        // A view's layout has a span: its constructor asked for it.
+        (start, start + self.layout().span().unwrap_or(0) * self.dtype().bytes())
+    }
+}
+
+impl<'m> AnyDst<'m> {
+    /// The same memory, for reading.
+    pub fn as_src(&self) -> AnySrc<'m> {
+        match self {
+            Self::U8(v) => AnySrc::U8(v.as_src()),
+            Self::F16(v) => AnySrc::F16(v.as_src()),
+            Self::F32(v) => AnySrc::F32(v.as_src()),
+        }
+    }
+
+    /// Shape and strides.
+    pub fn layout(&self) -> &Layout {
+        match self {
+            Self::U8(v) => v.layout(),
+            Self::F16(v) => v.layout(),
+            Self::F32(v) => v.layout(),
+        }
+    }
+}
+
+/// An input: a view and its quantisation (which float views ignore).
+#[derive(Clone, Copy)]
+pub struct Operand<'m> {
+    /// Elements.
+    pub data: AnySrc<'m>,
+    /// Quantisation of 8-bit elements.
+    pub quant: Quant,
+}
+
+/// Why a [`Call`] was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The shapes do not fit the operator.
+    Geometry(GeometryError),
+    /// The views' element types do not fit the operator or its weights.
+    ElementType,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Geometry(e) => e.fmt(f),
+            Self::ElementType => f.write_str("element types do not fit the operator"),
+        }
+    }
+}
+
+impl core::error::Error for CallError {}
+
+/// One operator with its inputs and its output.
+///
+/// Invariant, established by [`Call::new`]: shapes fit ([`check_geometry`]) and element types fit the operator and its
+/// weights. The artifact's checks (weight lengths, finite factors, table ranges) come with the [`Op`].
+#[derive(Clone, Copy)]
+pub struct Call<'a, 'm> {
+    op: Op<'a>,
+    inputs: &'m [Operand<'m>],
+    output: AnyDst<'m>,
+    output_quant: Quant,
+}
+
+impl<'a, 'm> Call<'a, 'm> {
+    /// Checks and assembles.
+    ///
+    /// # Errors
+    /// [`CallError`] if shapes or element types do not fit.
+    pub fn new(
+        op: Op<'a>,
+        inputs: &'m [Operand<'m>],
+        output: AnyDst<'m>,
+        output_quant: Quant,
+    ) -> Result<Self, CallError> {
+        check_geometry(&op, inputs.iter().map(|i| i.data.layout().shape), output.layout().shape)
+            .map_err(CallError::Geometry)?;
+        let dtype = output.as_src().dtype();
+        let same = inputs.iter().all(|i| i.data.dtype() == dtype);
+        let weights = match &op {
+            Op::Conv(c) | Op::ConvTranspose(c) => {
+                dtype
+                    == match c.weights {
+                        fusionproxy_format::ConvWeights::Int8 { .. } => DType::U8,
+                        fusionproxy_format::ConvWeights::F16 { .. } => DType::F16,
+                        fusionproxy_format::ConvWeights::F32 { .. } => DType::F32,
+                    }
+            }
+            _ => true,
+        };
+        if !weights || !(same || matches!(op, Op::Convert(_))) {
+            return Err(CallError::ElementType);
+        }
+        Ok(Self { op, inputs, output, output_quant })
+    }
+
+    /// The operator.
+    #[inline]
+    pub fn op(&self) -> &Op<'a> {
+        &self.op
+    }
+
+    /// The inputs.
+    #[inline]
+    pub fn inputs(&self) -> &'m [Operand<'m>] {
+        self.inputs
+    }
+
+    /// The output.
+    #[inline]
+    pub fn output(&self) -> AnyDst<'m> {
+        self.output
+    }
+
+    /// Quantisation of an 8-bit output.
+    #[inline]
+    pub fn output_quant(&self) -> Quant {
+        self.output_quant
+    }
+
+    /// Into how many independent parts the work can be split. Rows of the output, but
+    /// for reductions over space and instance norm, which split into single channels, and for GRN, which does not split.
+    pub fn units(&self) -> usize {
+        let shape = self.output.layout().shape;
+        match &self.op {
+            Op::Reduce(r) if r.axis == Axis::Space => shape.channels,
+            Op::Norm(n) if n.kind == NormKind::Instance => shape.channels,
+            Op::Norm(n) if n.kind == NormKind::Grn => 1,
+            _ => shape.height,
+        }
+    }
+
+    /// Whether different units may run at the same time: no unit reads what another writes.
+    pub(crate) fn race_free(&self) -> bool {
+        let output = self.output.as_src();
+        let out = output.layout();
+        // A line buffer's rows alias one another.
+        if out.ring < out.shape.height {
+            return false;
+        }
+        let (start, end) = output.span();
+        self.inputs.iter().all(|i| {
+            let layout = i.data.layout();
+            let (s, e) = i.data.span();
+            if e <= start || end <= s {
+                return true;
+            }
+            // Channel slices of one buffer: same strides, and the channels do not overlap.
+            if layout.pixel == out.pixel && layout.row == out.row && layout.ring >= layout.shape.height {
+                let bytes = output.dtype().bytes();
+                let (low, low_c, high) = if s < start {
+                    (s, layout.shape.channels, start)
+                } else {
+                    (start, out.shape.channels, s)
+                };
+                let apart = (high - low) / bytes;
+                if i.data.dtype() == output.dtype() && apart >= low_c && apart < out.pixel {
+                    let high_c = if s < start { out.shape.channels } else { layout.shape.channels };
+                    return apart + high_c <= out.pixel;
+                }
+                // In place: each unit reads exactly the pixels that it writes.
+                return s == start && layout.shape == out.shape && self.pointwise();
+            }
+            false
+        })
+    }
+
+    /// Whether each output pixel depends on the same pixel of same-shaped inputs alone.
+    fn pointwise(&self) -> bool {
+        match &self.op {
+            Op::Binary(_) | Op::Activation { .. } | Op::PRelu { .. } => true,
+            Op::Norm(n) => n.kind == NormKind::Layer,
+            Op::Softmax(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Shape of the output.
+    pub fn output_shape(&self) -> Shape {
+        self.output.layout().shape
+    }
+}

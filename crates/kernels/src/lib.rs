@@ -1,0 +1,36 @@
+//! The operators of fusionproxy: scalar kernels, which *are* the specification of the arithmetic, and SIMD kernels that
+//! give the same bytes.
+//!
+//! All of the project's unsafe code lives here, behind three safe ideas:
+//!
+//! * [`Src`] and [`Dst`] are strided NHWC views whose constructor proves that every element lies inside the memory they
+//!   were made from. Views of one arena may overlap, as `Cell`s may.
+//! * [`Call`] is one operator with its views; its constructor proves that the shapes fit the operator, so that a kernel
+//!   needs no further checks.
+//! * A [`Backend`] runs any part (a range of [`Call::units`]) of a call. A SIMD backend is a token that can only be made
+//!   on a CPU that has the instructions.
+//!
+//! [`run`] splits a call over [`Workers`].
+#![no_std]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod backend;
+mod call;
+mod geometry;
+mod parallel;
+#[cfg(feature = "std")]
+mod pool;
+pub mod scalar;
+mod view;
+#[cfg(target_arch = "x86_64")]
+pub mod x86;
+
+pub use backend::{Backend, Scalar};
+pub use call::{AnyDst, AnySrc, Call, CallError, Operand};
+pub use geometry::{GeometryError, Shape, check_geometry, macs};
+pub use parallel::{Inline, Workers, run};
+#[cfg(feature = "std")]
+pub use pool::Pool;
+pub use view::{Dst, Element, Lane, Layout, Src, cells_of};
