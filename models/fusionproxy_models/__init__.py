@@ -1,0 +1,3 @@
+"""Students, teacher ensembles, distillation and ONNX export for fusionproxy."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,82 @@
+"""ONNX export of a trained student, checked against the PyTorch network."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import checkpoint
+from .errors import UserError
+from .files import write_atomic
+from .students import Student, build, spec
+
+OPSET = 18
+
+
+def trained(run: Path) -> Student:
+    """The averaged network of a run, in eval mode."""
+    c = checkpoint.load(run)
+    crop = c.options["augment"]["crop"]
+    net = build(c.student, (crop, crop))
+    net.load_state_dict(c.average)
+    return net.eval()
+
+
+def to_onnx(net: Student, size: tuple[int, int], dynamic: bool) -> bytes:
+    """The ONNX of `net`: inputs `vis`, `ir`, output `fused`, [1, 1, H, W]; BatchNorm folded, graph slimmed."""
+    import onnx
+    import onnxslim
+
+    args = tuple(torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(n)) for n in range(2))
+    axes = {n: {2: "height", 3: "width"} for n in ("vis", "ir", "fused")} if dynamic else None
+    f = io.BytesIO()
+    torch.onnx.export(
+        net.eval(),
+        args,
+        f,
+        input_names=["vis", "ir"],
+        output_names=["fused"],
+        opset_version=OPSET,
+        dynamo=False,
+        dynamic_axes=axes,
+    )
+    model = onnxslim.slim(onnx.load_from_string(f.getvalue()))
+    for node in model.graph.node:  # source locations of this machine, four times the size of the weights
+        node.doc_string = ""
+        del node.metadata_props[:]
+    if dynamic:  # inferred shapes as formulae of height and width, which few readers can parse
+        del model.graph.value_info[:]
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def export(run: Path, out: Path) -> Path:
+    """Writes `out/STUDENT.onnx` from the averaged weights of `run`; returns its path.
+
+    Light students keep height and width open; the others are fixed to their specified size.
+    """
+    c = checkpoint.load(run)
+    s = spec(c.student)
+    if s.backbone and s.backbone.startswith("efficientformerv2") and c.options["augment"]["crop"] not in s.size:
+        raise UserError(
+            f"{run}: {c.student} has position tables for {c.options['augment']['crop']} px crops; "
+            f"export needs a run trained at {s.size[1]}x{s.size[0]}"
+        )
+    path = out / f"{c.student}.onnx"
+    data = to_onnx(trained(run), s.size, dynamic=s.backbone is None)
+    write_atomic(path, lambda f: f.write(data))
+    return path
+
+
+def difference(path: Path, net: Student, size: tuple[int, int]) -> float:
+    """Largest absolute difference of ONNX Runtime and PyTorch on random inputs (needs onnxruntime)."""
+    import onnxruntime
+
+    g = np.random.default_rng(0)
+    v, i = (g.random((1, 1, *size), dtype=np.float32) for _ in range(2))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    got = session.run(None, {"vis": v, "ir": i})[0]
+    with torch.no_grad():
+        want = net(torch.from_numpy(v), torch.from_numpy(i)).numpy()
+    return float(np.abs(got - want).max())

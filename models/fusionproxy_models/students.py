@@ -1,0 +1,191 @@
+"""The students: networks that fuse a visible and an infrared luma frame into one.
+
+Two encoders that share nothing, one residual fusion head per scale (FusionProxy, arXiv 2605.06010, eq. 13),
+a U-Net decoder of depthwise-separable convolutions, and a picture composed of the inputs themselves:
+
+    fused = clip(vis + sigmoid(a) * (ir - vis) + 0.25 * tanh(b), 0, 1)
+
+The network predicts only `a` and `b`. A rounding error of its features moves the picture a little between its
+two inputs, so an INT8 network still gives an image with more than 8 bits of grey.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from .errors import UserError
+
+#: Largest change that the residual logit can make, in full range.
+RESIDUAL = 0.25
+
+
+def cba(cin: int, cout: int, k: int = 1, s: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+    """Convolution, BatchNorm (folded at export) and, if `act`, ReLU."""
+    layers = [nn.Conv2d(cin, cout, k, s, k // 2, groups=groups, bias=False), nn.BatchNorm2d(cout)]
+    return nn.Sequential(*layers, *([nn.ReLU()] if act else []))
+
+
+def ds(cin: int, cout: int, s: int = 1) -> nn.Sequential:
+    """Depthwise 3x3 (linear), then pointwise 1x1 with ReLU."""
+    return nn.Sequential(cba(cin, cin, 3, s, groups=cin, act=False), cba(cin, cout))
+
+
+class ResidualFusion(nn.Module):
+    """F_vis + F_ir + sigmoid(MLP(GAP([F_vis, F_ir]))) * proj([F_vis, F_ir]): eq. 13, one scale."""
+
+    def __init__(self, c: int, reduction: int = 4):
+        super().__init__()
+        mid = max(8, -(-c // (8 * reduction)) * 8)  # rounded up to a multiple of 8
+        self.proj = cba(2 * c, c, act=False)
+        self.gate = nn.Sequential(nn.Conv2d(2 * c, mid, 1), nn.ReLU(), nn.Conv2d(mid, c, 1), nn.Sigmoid())
+
+    def forward(self, v: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+        x = torch.cat([v, i], 1)
+        return v + i + self.gate(x.mean((2, 3), keepdim=True)) * self.proj(x)
+
+
+class Up(nn.Module):
+    """1x1 reduction, x2 upsampling, concatenation with the skip, depthwise-separable mix."""
+
+    def __init__(self, cin: int, cskip: int, cout: int, mode: str):
+        super().__init__()
+        self.mode = mode
+        self.reduce = cba(cin, cout)
+        self.mix = ds(cout + cskip, cout)
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        kw = {} if self.mode == "nearest" else {"align_corners": False}
+        x = F.interpolate(self.reduce(x), scale_factor=2.0, mode=self.mode, **kw)
+        return self.mix(torch.cat([x, skip], 1))
+
+
+class LightEncoder(nn.Module):
+    """Stride-2 stem, then one depthwise-separable stage per scale; features at strides 2, 4, 8."""
+
+    def __init__(self, channels: tuple[int, ...]):
+        super().__init__()
+        c0 = channels[0]
+        self.channels = list(channels)
+        self.stages = nn.ModuleList([nn.Sequential(cba(1, c0, 3, 2), ds(c0, c0))])
+        for a, b in zip(channels, channels[1:]):
+            self.stages.append(nn.Sequential(ds(a, b, 2), ds(b, b)))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        out = []
+        for s in self.stages:
+            x = s(x)
+            out.append(x)
+        return out
+
+
+class TimmEncoder(nn.Module):
+    """A timm `features_only` backbone on luma, without pretrained weights.
+
+    Backbones whose stem has stride 4 get a small stride-2 branch of their own, so that the decoder has a skip
+    at stride 2. Features at strides 2, 4, 8, 16, 32.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int]):
+        super().__init__()
+        import timm
+
+        kw = {"img_size": size} if name.startswith("efficientformerv2") else {}
+        self.body = timm.create_model(name, pretrained=False, features_only=True, in_chans=1, **kw)
+        self.channels = list(self.body.feature_info.channels())
+        if name.startswith("mobilenetv4"):  # the last stage is only the classifier's 1x1 to 960 channels
+            self.body.blocks[-1] = nn.Identity()
+            self.channels[-1] = self.body.blocks[-2][-1].pw_proj.conv.out_channels
+        self.stem2 = None
+        if self.body.feature_info.reduction()[0] == 4:
+            self.stem2 = cba(1, 16, 3, 2)
+            self.channels = [16] + self.channels
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        f = list(self.body(x))
+        return f if self.stem2 is None else [self.stem2(x)] + f
+
+
+class Student(nn.Module):
+    """Dual encoder, fusion heads, decoder, composition; `vis`, `ir` and the result are [N, 1, H, W], 0..1."""
+
+    def __init__(self, enc_vis: nn.Module, enc_ir: nn.Module, dec: tuple[int, ...], up: str):
+        super().__init__()
+        self.enc_vis, self.enc_ir = enc_vis, enc_ir
+        channels = enc_vis.channels
+        self.stride = 2 ** len(channels)
+        self.fuse = nn.ModuleList(ResidualFusion(c) for c in channels)
+        ups, cin = [], channels[-1]
+        for cskip, cout in zip(channels[:-1][::-1], dec, strict=True):
+            ups.append(Up(cin, cskip, cout, up))
+            cin = cout
+        self.ups = nn.ModuleList(ups)
+        self.head = nn.Conv2d(cin, 8, 3, 1, 1)  # two logits x 2x2 sub-pixels, stride 2 -> full resolution
+        self.shuffle = nn.PixelShuffle(2)
+        nn.init.normal_(self.head.weight, 0, 0.01)  # starts as the average of the inputs
+        nn.init.zeros_(self.head.bias)
+
+    def logits(self, vis: torch.Tensor, ir: torch.Tensor) -> torch.Tensor:
+        """The mixing logit and the residual logit, [N, 2, H, W]."""
+        feats = [f(v, i) for f, v, i in zip(self.fuse, self.enc_vis(vis), self.enc_ir(ir))]
+        x = feats.pop()
+        for up in self.ups:
+            x = up(x, feats.pop())
+        return self.shuffle(self.head(x))
+
+    def forward(self, vis: torch.Tensor, ir: torch.Tensor) -> torch.Tensor:
+        a, b = torch.split(self.logits(vis, ir), 1, dim=1)
+        return torch.clamp(vis + torch.sigmoid(a) * (ir - vis) + RESIDUAL * torch.tanh(b), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How a student is built."""
+
+    #: timm backbone, or None for the light encoder.
+    backbone: str | None
+    #: Widths of the light encoder, shallow to deep.
+    channels: tuple[int, ...] | None
+    #: Decoder widths, deep to shallow.
+    dec: tuple[int, ...]
+    #: Upsampling of the decoder.
+    up: str
+    #: Height and width of the exported graph when it is static.
+    size: tuple[int, int]
+
+
+STUDENTS = {
+    "nano": Spec(None, (8, 16, 24), (16, 8), "nearest", (120, 160)),
+    "ultralight": Spec(None, (16, 24, 40), (24, 16), "nearest", (480, 640)),
+    "mobilenetv4": Spec("mobilenetv4_conv_medium", None, (128, 64, 48, 32), "bilinear", (480, 640)),
+    "efficientformerv2": Spec("efficientformerv2_s1", None, (128, 64, 48, 32), "bilinear", (480, 640)),
+    "convnextv2": Spec("convnextv2_pico", None, (128, 64, 48, 32), "bilinear", (480, 640)),
+}
+
+
+def spec(name: str) -> Spec:
+    """The named student's specification."""
+    if name not in STUDENTS:
+        raise UserError(f"no student named {name!r}; there are {', '.join(STUDENTS)}")
+    return STUDENTS[name]
+
+
+def build(name: str, size: tuple[int, int] | None = None) -> Student:
+    """A freshly initialised student. `size` (height, width) matters only to networks with position tables."""
+    s = spec(name)
+    size = size or s.size
+    if s.backbone is None:
+        encoders = [LightEncoder(s.channels) for _ in range(2)]
+    else:
+        encoders = [TimmEncoder(s.backbone, size) for _ in range(2)]
+    return Student(*encoders, s.dec, s.up)
+
+
+def fuse_image(net: nn.Module, vis: torch.Tensor, ir: torch.Tensor, stride: int) -> torch.Tensor:
+    """Runs `net` on [N, 1, H, W] of any size: edges replicated up to the stride, the result cropped."""
+    h, w = vis.shape[-2:]
+    pad = (0, -w % stride, 0, -h % stride)
+    if pad != (0, 0, 0, 0):
+        vis, ir = (F.pad(x, pad, mode="replicate") for x in (vis, ir))
+    return net(vis, ir)[..., :h, :w]

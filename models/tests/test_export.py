@@ -1,0 +1,67 @@
+"""The exported ONNX: operators, names, equality with PyTorch, and the command line around it."""
+
+from collections import Counter
+
+import onnx
+import pytest
+import torch
+
+from fusionproxy_models import cli
+from fusionproxy_models.export import difference, export, trained
+from fusionproxy_models.students import build
+
+ALLOWED = {"Conv", "Relu", "Add", "Concat", "Sigmoid", "ReduceMean", "Mul", "Resize", "DepthToSpace", "Split"}
+ALLOWED |= {"Sub", "Tanh", "Clip"}
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "r"
+    args = ["train", "--student", "nano", "--pairs", str(dataset[0]), "--cache", str(dataset[1])]
+    assert cli.main([*args, "--out", str(out), "--steps", "3", "--batch", "2", "--crop", "32"]) == 0
+    return out
+
+
+def test_the_graph_is_small_plain_and_equal(run, tmp_path):
+    path = export(run, tmp_path)
+    model = onnx.load(path)
+    ops = Counter(n.op_type for n in model.graph.node)
+    assert set(ops) <= ALLOWED
+    assert "BatchNormalization" not in ops and (ops["Sub"], ops["Tanh"], ops["Clip"]) == (1, 1, 1)
+    assert [i.name for i in model.graph.input] == ["vis", "ir"]
+    assert [o.name for o in model.graph.output] == ["fused"]
+    assert not any(n.doc_string for n in model.graph.node)
+    net = trained(run)
+    for size in ((120, 160), (64, 40)):
+        assert difference(path, net, size) < 1e-5
+
+
+def test_cli_errors_are_one_line(run, dataset, tmp_path, capsys):
+    pairs, cache = map(str, dataset)
+    train = ["train", "--pairs", pairs, "--cache", cache, "--out", str(tmp_path / "o")]
+    cases = [
+        ([*train, "--student", "nanno"], "no student named 'nanno'"),
+        ([*train, "--student", "nano", "--steps", "0"], "--steps 0"),
+        ([*train, "--student", "nano", "--val-pairs", pairs], "--val-cache"),
+        (["export", str(tmp_path / "none"), "--out", str(tmp_path)], "no checkpoint"),
+        (["teach", "--pairs", pairs, "--teachers", "none.toml", "--out", str(tmp_path)], "none.toml"),
+    ]
+    for argv, text in cases:
+        assert cli.main(argv) == 1
+        err = capsys.readouterr().err.strip()
+        assert err.startswith("error: ") and text in err and "\n" not in err
+
+
+def test_teach_by_the_command_line(dataset, tmp_path, capsys):
+    config = dataset[0].parent / "teachers.toml"
+    assert cli.main(["teach", "--pairs", str(dataset[0]), "--teachers", str(config), "--out", str(tmp_path)]) == 0
+    assert "3 pairs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["mobilenetv4", "convnextv2"])
+def test_timm_students_are_exportable(name):
+    from fusionproxy_models.export import to_onnx
+
+    torch.manual_seed(0)
+    model = onnx.load_from_string(to_onnx(build(name, (64, 64)), (64, 64), dynamic=False))
+    assert [d.dim_value for d in model.graph.output[0].type.tensor_type.shape.dim] == [1, 1, 64, 64]
