@@ -168,6 +168,8 @@ def train(
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or use another --out")
         c = checkpoint.load(out, o.student)
         changed = [k for k in options if c.options.get(k) != options[k]]
+        if changed == ["steps"] and c.step <= min(o.steps, c.options["steps"]) * min(o.aligned, 1 - o.decay):
+            changed = []  # nothing has depended on the length of the run so far, so it may still change
         if changed:
             raise UserError(f"{out}: the run was begun with other {', '.join(changed)}; repeat its options")
         net.load_state_dict(c.model)

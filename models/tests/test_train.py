@@ -89,6 +89,15 @@ def test_refusals(dataset, tmp_path):
         train(dataclasses.replace(o, augment=Augment(crop=36)), *dataset, tmp_path / "t")
 
 
+def test_the_length_may_change_until_something_depends_on_it(dataset, tmp_path):
+    early = dataclasses.replace(TINY, steps=20)
+    train(early, *dataset, tmp_path / "r", minutes=1e-9)
+    train(dataclasses.replace(early, steps=10), *dataset, tmp_path / "r", resume=True)
+    assert checkpoint.load(tmp_path / "r").step == 10
+    with pytest.raises(UserError, match="other steps"):
+        train(early, *dataset, tmp_path / "r", resume=True)
+
+
 def test_no_gpu_asked_for_by_name():
     if torch.cuda.is_available():
         pytest.skip("a GPU is present")
