@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     r.add_argument("--minutes", type=positive, help="stop (resumably) after this long")
     r.add_argument("--batch", type=int, default=8)
     r.add_argument("--crop", type=int, default=128, help="side of the training crops, px")
+    r.add_argument("--long-side", type=int, help="scale pairs down to this longest side first, px")
     r.add_argument("--lr", type=positive, default=2e-3)
     r.add_argument("--seed", type=int, default=0)
     r.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -67,12 +68,12 @@ def run(a: argparse.Namespace) -> None:
         spec(a.student)
         if a.val_pairs and not a.val_cache:
             raise UserError("--val-pairs: needs --val-cache, the cache that `teach` made of them")
-        for name in ("steps", "batch", "crop", "val_every"):
-            if getattr(a, name) < 1:
+        for name in ("steps", "batch", "crop", "val_every", "long_side", "threads"):
+            if getattr(a, name) is not None and getattr(a, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(a, name)}: must be at least 1")
         if a.threads:
             torch.set_num_threads(a.threads)
-        o = Options(a.student, steps=a.steps, batch=a.batch, lr=a.lr, seed=a.seed)
+        o = Options(a.student, steps=a.steps, batch=a.batch, lr=a.lr, seed=a.seed, long_side=a.long_side)
         o = dataclasses.replace(o, augment=Augment(crop=a.crop))
         keep = ("val_pairs", "val_cache", "resume", "minutes", "val_every", "device")
         c = train(o, a.pairs, a.cache, a.out, **{k: getattr(a, k) for k in keep})

@@ -81,8 +81,24 @@ def read_cache_info(cache: Path) -> dict:
         raise UserError(f"{cache}/cache.json: damaged ({e}); run `fusionproxy-models teach` again") from e
 
 
-def load_pairs(root: Path, cache: Path | None = None) -> list[Pair]:
-    """All pairs of `root` in RAM (u8), with the statistics of `cache` if given."""
+def shrink(p: Pair, long_side: int) -> Pair:
+    """The pair with its longest side scaled down to `long_side` px by area averaging; smaller pairs as they are."""
+    h, w = p.vis.shape
+    if max(h, w) <= long_side:
+        return p
+    size = (max(1, round(w * long_side / max(h, w))), max(1, round(h * long_side / max(h, w))))
+
+    def scaled(x: np.ndarray | None) -> np.ndarray | None:
+        if x is None:
+            return None
+        y = np.asarray(Image.fromarray(x.astype(np.float32)).resize(size, Image.Resampling.BOX))
+        return (np.rint(y) if np.issubdtype(x.dtype, np.integer) else y).astype(x.dtype)
+
+    return Pair(p.name, *(scaled(x) for x in (p.vis, p.ir, p.mean, p.std)))
+
+
+def load_pairs(root: Path, cache: Path | None = None, long_side: int | None = None) -> list[Pair]:
+    """All pairs of `root` in RAM (u8), with the statistics of `cache` if given, shrunk to `long_side` if given."""
     out = []
     for name, vis, ir in pair_files(root):
         p = load_pair(name, vis, ir)
@@ -100,5 +116,5 @@ def load_pairs(root: Path, cache: Path | None = None) -> list[Pair]:
             if mean.shape != p.vis.shape:
                 raise UserError(f"{file}: made for another size of {name!r}; delete it and run `teach` again")
             p = Pair(name, p.vis, p.ir, mean, std)
-        out.append(p)
+        out.append(shrink(p, long_side) if long_side else p)
     return out

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 
 from . import checkpoint
-from .errors import UserError
 from .files import write_atomic
-from .students import Student, build, spec
+from .students import Student, at_size, build, spec
 
 OPSET = 18
 
@@ -58,13 +57,8 @@ def export(run: Path, out: Path) -> Path:
     """
     c = checkpoint.load(run)
     s = spec(c.student)
-    if s.backbone and s.backbone.startswith("efficientformerv2") and c.options["augment"]["crop"] not in s.size:
-        raise UserError(
-            f"{run}: {c.student} has position tables for {c.options['augment']['crop']} px crops; "
-            f"export needs a run trained at {s.size[1]}x{s.size[0]}"
-        )
     path = out / f"{c.student}.onnx"
-    data = to_onnx(trained(run), s.size, dynamic=s.backbone is None)
+    data = to_onnx(at_size(trained(run), s.size), s.size, dynamic=s.backbone is None)
     write_atomic(path, lambda f: f.write(data))
     return path
 

@@ -18,7 +18,7 @@ MISALIGNMENTS = (
 
 
 def _fuse(net: Student, vis: torch.Tensor, ir: torch.Tensor) -> np.ndarray:
-    return (fuse_image(net, vis[None], ir[None], net.stride)[0, 0] * 255).round().byte().numpy()
+    return (fuse_image(net, vis[None], ir[None])[0, 0] * 255).round().byte().numpy()
 
 
 def _tensor(x: np.ndarray) -> torch.Tensor:

@@ -112,6 +112,8 @@ class Student(nn.Module):
 
     def __init__(self, enc_vis: nn.Module, enc_ir: nn.Module, dec: tuple[int, ...], up: str):
         super().__init__()
+        #: The key in `STUDENTS`.
+        self.name = ""
         self.enc_vis, self.enc_ir = enc_vis, enc_ir
         channels = enc_vis.channels
         self.stride = 2 ** len(channels)
@@ -179,13 +181,47 @@ def build(name: str, size: tuple[int, int] | None = None) -> Student:
         encoders = [LightEncoder(s.channels) for _ in range(2)]
     else:
         encoders = [TimmEncoder(s.backbone, size) for _ in range(2)]
-    return Student(*encoders, s.dec, s.up)
+    net = Student(*encoders, s.dec, s.up)
+    net.name = name
+    return net
 
 
-def fuse_image(net: nn.Module, vis: torch.Tensor, ir: torch.Tensor, stride: int) -> torch.Tensor:
-    """Runs `net` on [N, 1, H, W] of any size: edges replicated up to the stride, the result cropped."""
+def _tables(net: nn.Module) -> dict[str, nn.Module]:
+    """The attention modules with a table of biases by relative position, [heads, rows * columns]."""
+    return {n: m for n, m in net.named_modules() if hasattr(m, "attention_biases")}
+
+
+@torch.no_grad()
+def at_size(net: Student, size: tuple[int, int]) -> Student:
+    """`net` for frames of `size`; itself unless it has position tables for another size.
+
+    A table holds one bias per absolute offset (rows, columns). Offsets are kept as they are; those that the
+    smaller frame did not have take the value of the farthest that it had.
+    """
+    old = _tables(net)
+    if not old:
+        return net
+    other = build(net.name, size).to(next(net.parameters()).device)
+    new = _tables(other)
+    if all(tuple(old[n].resolution) == tuple(m.resolution) for n, m in new.items()):
+        return net
+    state = net.state_dict()
+    for n, m in new.items():
+        t = old[n].attention_biases
+        h, w = old[n].resolution
+        rows = torch.arange(m.resolution[0], device=t.device).clamp(max=h - 1)
+        cols = torch.arange(m.resolution[1], device=t.device).clamp(max=w - 1)
+        state[f"{n}.attention_biases"] = t.view(-1, h, w)[:, rows][:, :, cols].flatten(1)
+    other.load_state_dict(state)
+    return other.train(net.training)
+
+
+def fuse_image(net: nn.Module, vis: torch.Tensor, ir: torch.Tensor) -> torch.Tensor:
+    """Runs `net` on [N, 1, H, W] of any size: edges replicated up to its stride, the result cropped."""
     h, w = vis.shape[-2:]
-    pad = (0, -w % stride, 0, -h % stride)
+    pad = (0, -w % net.stride, 0, -h % net.stride)
     if pad != (0, 0, 0, 0):
         vis, ir = (F.pad(x, pad, mode="replicate") for x in (vis, ir))
+    if isinstance(net, Student):
+        net = at_size(net, tuple(vis.shape[-2:]))
     return net(vis, ir)[..., :h, :w]

@@ -45,6 +45,8 @@ class Options:
     #: Share of the steps after which misalignment injection begins.
     aligned: float = 0.3
     average: float = 0.999
+    #: Pairs are scaled down to this longest side before cropping; None leaves them as they are.
+    long_side: int | None = None
     seed: int = 0
     augment: Augment = field(default_factory=Augment)
     weights: Weights = field(default_factory=Weights)
@@ -86,7 +88,7 @@ def update_average(average: Student, net: Student, keep: float) -> None:
 def fuse_pair(net: Student, p: Pair, device: torch.device) -> np.ndarray:
     """The fused luma of one pair, u8 [H, W]."""
     v, i = (torch.from_numpy(x).to(device).float()[None, None] / 255 for x in (p.vis, p.ir))
-    return (fuse_image(net, v, i, net.stride)[0, 0] * 255).round().byte().cpu().numpy()
+    return (fuse_image(net, v, i)[0, 0] * 255).round().byte().cpu().numpy()
 
 
 def validate(net: Student, pairs: list[Pair], device: torch.device, sheet: Path | None) -> dict[str, float]:
@@ -180,8 +182,8 @@ def train(
         cut_csv(out / name, step)
 
     mean_variance = max(read_cache_info(cache)["mean_variance"], 1e-8)
-    data = load_pairs(pairs, cache)
-    val = load_pairs(val_pairs, val_cache) if val_pairs else []
+    data = load_pairs(pairs, cache, o.long_side)
+    val = load_pairs(val_pairs, val_cache, o.long_side) if val_pairs else []
 
     def state() -> Checkpoint:
         return Checkpoint(o.student, step, options, net.state_dict(), average.state_dict(), opt.state_dict())

@@ -7,7 +7,7 @@ import pytest
 from conftest import write_pairs
 from PIL import Image
 
-from fusionproxy_models.data import load_pairs, pair_files, read_luma
+from fusionproxy_models.data import Pair, load_pairs, pair_files, read_luma, shrink
 from fusionproxy_models.errors import UserError
 from fusionproxy_models.files import write_atomic
 from fusionproxy_models.teach import read_config, statistics, teach
@@ -108,3 +108,13 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     with pytest.raises(OSError, match="power cut"):
         write_atomic(f, cut)
     assert f.read_bytes() == b"old"
+
+
+def test_shrink_averages_areas_of_every_plane():
+    vis = np.kron(np.array([[10, 200], [30, 90]], np.uint8), np.ones((4, 4), np.uint8))
+    mean = vis.astype(np.uint16) * 257
+    p = shrink(Pair("x", vis, vis, mean, (vis / 255).astype(np.float16)), 2)
+    assert p.vis.tolist() == [[10, 200], [30, 90]] and p.vis.dtype == np.uint8
+    assert p.mean.tolist() == [[2570, 51400], [7710, 23130]] and p.mean.dtype == np.uint16
+    assert p.std.dtype == np.float16
+    assert shrink(p, 100) is p

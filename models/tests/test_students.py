@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fusionproxy_models.errors import UserError
-from fusionproxy_models.students import STUDENTS, ResidualFusion, build, fuse_image
+from fusionproxy_models.students import STUDENTS, ResidualFusion, at_size, build, fuse_image
 
 LIGHT = [n for n, s in STUDENTS.items() if s.backbone is None]
 
@@ -58,7 +58,7 @@ def test_any_size_by_edge_replication():
     net = build("nano").eval()
     v, i = images(21, 33)
     with torch.no_grad():
-        assert fuse_image(net, v, i, net.stride).shape == (1, 1, 21, 33)
+        assert fuse_image(net, v, i).shape == (1, 1, 21, 33)
 
 
 def test_unknown_student_names_the_known():
@@ -70,3 +70,22 @@ def test_the_encoders_share_nothing():
     net = build("ultralight")
     a = {p.data_ptr() for p in net.enc_vis.parameters()}
     assert not a & {p.data_ptr() for p in net.enc_ir.parameters()}
+
+
+def test_position_tables_keep_their_offsets_at_another_size():
+    torch.manual_seed(0)
+    net = build("efficientformerv2", (64, 64)).eval()
+    tables = {n: m for n, m in net.named_modules() if hasattr(m, "attention_biases")}
+    for m in tables.values():
+        torch.nn.init.normal_(m.attention_biases)
+    large = at_size(net, (128, 96))
+    for n, m in large.named_modules():
+        if n in tables:
+            h, w = tables[n].resolution
+            was, now = tables[n].attention_biases.view(-1, h, w), m.attention_biases.view(-1, *m.resolution)
+            assert torch.equal(now[:, :h, :w], was)
+            assert torch.equal(now[:, -1, -1], was[:, -1, -1])
+    assert at_size(net, (64, 64)) is net
+    v, i = images(100, 90)
+    with torch.no_grad():
+        assert fuse_image(net, v, i).shape == (1, 1, 100, 90)
