@@ -1,0 +1,70 @@
+//! The whole check.
+
+use anyhow::{Result, bail};
+
+use crate::shell::{command, run as shell_run, succeeds};
+use crate::{fuzz, lint, setup};
+
+/// Crates that must build without the standard library, and so without an allocator.
+const NO_STD: [&str; 4] =
+    ["fusionproxy-format", "fusionproxy-kernels", "fusionproxy-core", "fusionproxy-board"];
+
+/// Targets without an operating system.
+const BARE: [&str; 4] =
+    ["thumbv7em-none-eabihf", "thumbv8m.main-none-eabihf", "aarch64-unknown-none", "wasm32-unknown-unknown"];
+
+/// Runs everything; stops at the first failure.
+pub(crate) fn run() -> Result<()> {
+    if std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_some() && fusion_data().is_none() {
+        bail!("the local image pairs are absent: put them at ../shared/data or set FUSIONPROXY_DATA");
+    }
+    step("setup");
+    setup::run()?;
+    step("lint");
+    lint::run()?;
+    step("unit, property, oracle and end-to-end tests");
+    shell_run(command(&["cargo", "test", "--workspace", "--all-features"]))?;
+    step("no_std builds");
+    for target in BARE {
+        let mut build = command(&["cargo", "build", "--release", "--target", target]);
+        for package in NO_STD {
+            build.args(["--package", package]);
+        }
+        shell_run(build)?;
+    }
+    step("golden bytes on aarch64 and wasm32");
+    for target in ["aarch64-unknown-linux-musl", "wasm32-wasip1"] {
+        shell_run(command(&["cargo", "test", "--release", "--package", "conformance", "--target", target]))?;
+    }
+    step("miri over the format and the scalar kernels");
+    if succeeds(&["cargo", "+nightly", "miri", "--version"]) {
+        for package in ["fusionproxy-format", "fusionproxy-kernels"] {
+            shell_run(command(&[
+                "cargo",
+                "+nightly",
+                "miri",
+                "test",
+                "--package",
+                package,
+                "--all-features",
+            ]))?;
+        }
+    } else {
+        println!("SKIPPED: miri is not installed, the unsafe code was not checked by it");
+    }
+    step("a short fuzz run");
+    fuzz::run(&fuzz::Args::all(20))?;
+    println!("\nall checks passed");
+    Ok(())
+}
+
+fn step(name: &str) {
+    println!("\n=== {name}");
+}
+
+/// The folder of local image pairs, if there is one.
+fn fusion_data() -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("FUSIONPROXY_DATA")
+        .map_or_else(|| "../shared/data".into(), std::path::PathBuf::from);
+    path.join("val").is_dir().then_some(path)
+}
