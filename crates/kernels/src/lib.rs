@@ -18,6 +18,8 @@ extern crate std;
 
 mod backend;
 mod call;
+#[cfg(feature = "std")]
+mod counting;
 mod geometry;
 mod parallel;
 #[cfg(feature = "std")]
@@ -29,6 +31,8 @@ pub mod x86;
 
 pub use backend::{Backend, Scalar};
 pub use call::{AnyDst, AnySrc, Call, CallError, Operand};
+#[cfg(feature = "std")]
+pub use counting::CountingAllocator;
 pub use geometry::{GeometryError, Shape, check_geometry, macs};
 pub use parallel::{Inline, Workers, run};
 #[cfg(feature = "std")]
