@@ -1,0 +1,2 @@
+//! The `fusionproxy` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The suite is in `tests/`: this crate has nothing else.
