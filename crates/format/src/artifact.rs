@@ -288,6 +288,11 @@ impl<'a> Artifact<'a> {
         Ok(OpEntry { name, op, inputs, output })
     }
 
+    /// The tensor that an operator writes, without the checks of [`Self::op`].
+    pub(crate) fn output_of(&self, index: usize) -> Option<TensorId> {
+        self.ops.get(index).map(|r| r.output.get())
+    }
+
     fn string(&self, offset: le::U32, len: le::U32) -> Option<&'a str> {
         let start = offset.get() as usize;
         self.strings.get(start..start.checked_add(len.get() as usize)?)

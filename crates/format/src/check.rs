@@ -79,7 +79,6 @@ fn definition_before_use(a: &Artifact<'_>) -> Result<(), LoadError> {
     if (a.op_count() as u64) * (u64::from(a.header().edge_count.get()) + a.op_count() as u64) > 1 << 26 {
         return Err(LoadError::Header("op_count * edge_count is too large"));
     }
-    let output = |i: usize| a.op(i).map(|e| e.output);
     let mut fused_written = false;
     for i in 0..a.op_count() {
         let entry = a.op(i)?;
@@ -90,7 +89,7 @@ fn definition_before_use(a: &Artifact<'_>) -> Result<(), LoadError> {
         }
         fused_written |= entry.output == a.fused();
         for earlier in 0..i {
-            if output(earlier)? == entry.output {
+            if a.output_of(earlier) == Some(entry.output) {
                 return Err(err("output is already written by an earlier operator"));
             }
         }
@@ -101,7 +100,7 @@ fn definition_before_use(a: &Artifact<'_>) -> Result<(), LoadError> {
             }
             let mut defined = false;
             for earlier in 0..i {
-                defined |= output(earlier)? == id;
+                defined |= a.output_of(earlier) == Some(id);
             }
             if !defined {
                 return Err(err("an input is read before it is written"));
@@ -316,7 +315,7 @@ pub(crate) fn decode<'a>(
                 if t.dtype != r.output.dtype || (t.dtype == DType::U8 && t.quant != r.output.quant) {
                     return Err("concatenated tensors must share dtype, scale and zero point");
                 }
-                channels += t.channels;
+                channels = channels.saturating_add(t.channels);
             }
             if channels != r.output.channels {
                 return Err("output channels must be the sum of the inputs'");
@@ -352,7 +351,7 @@ pub(crate) fn decode<'a>(
         OpKind::PixelShuffle => {
             r.same_type()?;
             let block = r.word(0) as usize;
-            if !(1..=64).contains(&block) || r.input.channels != r.output.channels * block * block {
+            if !(1..=64).contains(&block) || r.input.channels != r.output.channels.saturating_mul(block * block) {
                 return Err("input channels must be output channels * block^2");
             }
             Op::PixelShuffle { block, channel_major: r.word(1) != 0 }
@@ -435,7 +434,8 @@ fn conv<'a>(r: &Reader<'_, 'a>) -> Result<Conv<'a>, Field> {
     }
     let geometry = ConvGeometry { window: r.window()?, groups, input_channels: ci, output_channels: co };
     // Accumulators hold 255 * 127 * terms + bias: 2^16 terms leave a factor of two for the bias.
-    let terms = geometry.window.kernel.iter().map(|k| usize::from(*k)).product::<usize>() * (ci / groups);
+    let [kh, kw] = geometry.window.kernel.map(usize::from);
+    let terms = (kh * kw).saturating_mul(ci / groups);
     if terms > 1 << 15 {
         return Err("kernel height * width * inputs must be at most 32768");
     }

@@ -370,11 +370,12 @@ impl ConvGeometry {
 pub const fn packed_weights_len(g: &ConvGeometry, eight_bit: bool) -> usize {
     let (kh, kw) = (g.window.kernel[0] as usize, g.window.kernel[1] as usize);
     if g.depthwise() {
-        return kh * kw * padded_channels(g.output_channels);
+        return (kh * kw).saturating_mul(padded_channels(g.output_channels));
     }
     let inputs = g.input_channels / g.groups;
     let row = if eight_bit { packed_row(kw, inputs) } else { kw * inputs };
-    g.channel_slots() * kh * row
+    // Saturated: too many for the address space is a length that no data section has.
+    g.channel_slots().saturating_mul(kh).saturating_mul(row)
 }
 
 /// Weights of a convolution in the packing of [`packed_weights_len`], with per-output arrays of
