@@ -1,10 +1,13 @@
 """How a student bears a misaligned or missing modality, measured on aligned validation pairs."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from .augment import affine
 from .data import Pair
+from .files import write_atomic
 from .metrics import psnr, ssim
 from .students import Student, fuse_image
 
@@ -18,7 +21,9 @@ MISALIGNMENTS = (
 
 
 def _fuse(net: Student, vis: torch.Tensor, ir: torch.Tensor) -> np.ndarray:
-    return (fuse_image(net, vis[None], ir[None])[0, 0] * 255).round().byte().numpy()
+    device = next(net.parameters(), torch.zeros(())).device
+    fused = fuse_image(net, vis[None].to(device), ir[None].to(device))[0, 0]
+    return (fused * 255).round().byte().cpu().numpy()
 
 
 def _tensor(x: np.ndarray) -> torch.Tensor:
@@ -53,3 +58,11 @@ def missing(net: Student, pairs: list[Pair]) -> dict[str, float]:
             rows.setdefault(f"infrared = {level:g}", []).append(psnr(_fuse(net, vis, flat), p.vis))
         rows.setdefault("visible = 0", []).append(psnr(_fuse(net, torch.zeros_like(vis), ir), p.ir))
     return {k: float(np.mean(v)) for k, v in rows.items()}
+
+
+def write_robustness(net: Student, pairs: list[Pair], path: Path) -> None:
+    """Both measurements as a CSV of (measure, case, value)."""
+    lines = ["measure,case,value"]
+    lines += [f'ssim_mean,"infrared moved {k}",{v:.6g}' for k, v in misalignment(net, pairs).items()]
+    lines += [f'psnr_survivor,"{k}",{v:.6g}' for k, v in missing(net, pairs).items()]
+    write_atomic(path, lambda f: f.write(("\n".join(lines) + "\n").encode()))

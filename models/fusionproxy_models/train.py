@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from . import checkpoint
 from .augment import Augment, make_batch
@@ -21,6 +20,7 @@ from .files import write_atomic
 from .losses import Weights, distillation_loss
 from .metrics import all_metrics
 from .pictures import contact_sheet
+from .robustness import write_robustness
 from .students import Student, build, fuse_image
 
 TERMS = ("pixel", "ssim", "sources", "intensity", "gradient", "edge")
@@ -152,7 +152,7 @@ def train(
     """Trains until `o.steps` or until `minutes` have passed, whichever is first; returns the last checkpoint.
 
     Writes `out/checkpoint.pt` every `CHECKPOINT_SECONDS` and at the end, `out/train.csv`, and, with
-    validation pairs, `out/val.csv` and `out/val_STEP.png`.
+    validation pairs, `out/val.csv`, `out/val_STEP.png` and, when all steps are done, `out/robustness.csv`.
     """
     dev = pick_device(device)
     out.mkdir(parents=True, exist_ok=True)
@@ -240,13 +240,7 @@ def train(
     checkpoint.save(out, c)
     if val and step > first:
         watch()
+        if step == o.steps:
+            write_robustness(average, val, out / "robustness.csv")
     print(file=sys.stderr)
     return c
-
-
-def fuse_files(net: Student, pairs: list[Pair], out: Path) -> None:
-    """Writes the fused luma of every pair as `out/NAME.png`."""
-    net.eval()
-    for p in pairs:
-        image = Image.fromarray(fuse_pair(net, p, torch.device("cpu")))
-        write_atomic(out / f"{p.name}.png", lambda f, image=image: image.save(f, format="PNG"))
