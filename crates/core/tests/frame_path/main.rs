@@ -4,6 +4,7 @@ mod align;
 mod colour;
 mod frame;
 mod gain;
+mod golden;
 mod health;
 mod monitor;
 mod pad;
