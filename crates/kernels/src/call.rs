@@ -5,8 +5,8 @@ use core::fmt;
 use fusionproxy_format::{Axis, DType, NormKind, Op, Quant};
 use half::f16;
 
-use crate::geometry::{GeometryError, Shape, check_geometry};
-use crate::view::{Dst, Layout, Src};
+use crate::geometry::{GeometryError, Shape, check_geometry, pointwise};
+use crate::view::{Dst, Element, Layout, Src};
 
 /// A read-only view of any element type.
 #[derive(Clone, Copy)]
@@ -62,6 +62,11 @@ impl<'m> AnySrc<'m> {
 }
 
 impl<'m> AnyDst<'m> {
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.as_src().dtype()
+    }
+
     /// The same memory, for reading.
     pub fn as_src(&self) -> AnySrc<'m> {
         match self {
@@ -136,7 +141,7 @@ impl<'a, 'm> Call<'a, 'm> {
     ) -> Result<Self, CallError> {
         check_geometry(&op, inputs.iter().map(|i| i.data.layout().shape), output.layout().shape)
             .map_err(CallError::Geometry)?;
-        let dtype = output.as_src().dtype();
+        let dtype = output.dtype();
         let same = inputs.iter().all(|i| i.data.dtype() == dtype);
         let weights = match &op {
             Op::Conv(c) | Op::ConvTranspose(c) => {
@@ -171,6 +176,18 @@ impl<'a, 'm> Call<'a, 'm> {
     #[inline]
     pub fn output(&self) -> AnyDst<'m> {
         self.output
+    }
+
+    /// Input `i` as a view of `T`; `None` if there is no such input or it holds another type.
+    #[inline]
+    pub fn source<T: Element>(&self, i: usize) -> Option<Src<'m, T>> {
+        T::of(&self.inputs.get(i)?.data)
+    }
+
+    /// The output as a view of `T`; `None` if it holds another type.
+    #[inline]
+    pub fn target<T: Element>(&self) -> Option<Dst<'m, T>> {
+        T::of(&self.output.as_src()).map(Dst)
     }
 
     /// Quantisation of an 8-bit output.
@@ -208,7 +225,7 @@ impl<'a, 'm> Call<'a, 'm> {
             }
             // Channel slices of one buffer: same strides, and the channels do not overlap.
             if layout.pixel == out.pixel && layout.row == out.row && layout.ring >= layout.shape.height {
-                let bytes = output.dtype().bytes();
+                let bytes = self.output.dtype().bytes();
                 let (low, low_c, high) = if s < start {
                     (s, layout.shape.channels, start)
                 } else {
@@ -220,20 +237,10 @@ impl<'a, 'm> Call<'a, 'm> {
                     return apart + high_c <= out.pixel;
                 }
                 // In place: each unit reads exactly the pixels that it writes.
-                return s == start && layout.shape == out.shape && self.pointwise();
+                return s == start && layout.shape == out.shape && pointwise(&self.op);
             }
             false
         })
-    }
-
-    /// Whether each output pixel depends on the same pixel of same-shaped inputs alone.
-    fn pointwise(&self) -> bool {
-        match &self.op {
-            Op::Binary(_) | Op::Activation { .. } | Op::PRelu { .. } => true,
-            Op::Norm(n) => n.kind == NormKind::Layer,
-            Op::Softmax(_) => true,
-            _ => false,
-        }
     }
 
     /// Shape of the output.

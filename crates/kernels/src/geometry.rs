@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use fusionproxy_format::{Axis, Op, PadMode, Window};
+use fusionproxy_format::{Axis, NormKind, Op, PadMode, Window};
 
 /// Height, width and channels of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,6 +213,16 @@ pub fn check_geometry(
                 "logits must be [height / block, width / block, planes * block^2]",
             )
         }
+    }
+}
+
+/// Whether each output pixel depends on the same pixel of same-shaped inputs alone, so that the output may be written
+/// over such an input.
+pub fn pointwise(op: &Op<'_>) -> bool {
+    match op {
+        Op::Binary(_) | Op::Activation { .. } | Op::PRelu { .. } | Op::Softmax(_) => true,
+        Op::Norm(n) => n.kind == NormKind::Layer,
+        _ => false,
     }
 }
 

@@ -21,6 +21,7 @@ mod call;
 #[cfg(feature = "std")]
 mod counting;
 mod geometry;
+mod lane;
 mod parallel;
 #[cfg(feature = "std")]
 mod pool;
@@ -33,8 +34,9 @@ pub use backend::{Backend, Scalar};
 pub use call::{AnyDst, AnySrc, Call, CallError, Operand};
 #[cfg(feature = "std")]
 pub use counting::CountingAllocator;
-pub use geometry::{GeometryError, Shape, check_geometry, macs};
+pub use geometry::{GeometryError, Shape, check_geometry, macs, pointwise};
+pub use lane::{Lane, LaneMut};
 pub use parallel::{Inline, Workers, run};
 #[cfg(feature = "std")]
 pub use pool::Pool;
-pub use view::{Dst, Element, Lane, Layout, Src, cells_of};
+pub use view::{Dst, Element, Layout, Src, cells_of};

@@ -11,12 +11,31 @@ use core::ptr::NonNull;
 use half::f16;
 
 use crate::Shape;
+use crate::lane::{Lane, LaneMut};
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for u8 {}
-    impl Sealed for half::f16 {}
-    impl Sealed for f32 {}
+    use super::Src;
+    use crate::AnySrc;
+
+    /// What a view of unknown element type holds if it holds `Self`.
+    pub trait Sealed: Sized {
+        fn of<'m>(any: &AnySrc<'m>) -> Option<Src<'m, Self>>;
+    }
+    impl Sealed for u8 {
+        fn of<'m>(any: &AnySrc<'m>) -> Option<Src<'m, Self>> {
+            if let AnySrc::U8(v) = any { Some(*v) } else { None }
+        }
+    }
+    impl Sealed for half::f16 {
+        fn of<'m>(any: &AnySrc<'m>) -> Option<Src<'m, Self>> {
+            if let AnySrc::F16(v) = any { Some(*v) } else { None }
+        }
+    }
+    impl Sealed for f32 {
+        fn of<'m>(any: &AnySrc<'m>) -> Option<Src<'m, Self>> {
+            if let AnySrc::F32(v) = any { Some(*v) } else { None }
+        }
+    }
 }
 
 /// Element types of tensors: plain numbers for which every bit pattern is valid.
@@ -80,45 +99,7 @@ pub struct Src<'m, T> {
 
 /// A strided view that can be written.
 #[derive(Clone, Copy)]
-pub struct Dst<'m, T>(Src<'m, T>);
-
-/// Consecutive elements of one pixel or row of a [`Src`].
-#[derive(Clone, Copy)]
-pub struct Lane<'m, T> {
-    data: NonNull<T>,
-    len: usize,
-    memory: PhantomData<&'m [Cell<T>]>,
-}
-
-impl<'m, T: Element> Lane<'m, T> {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The `i`-th element.
-    ///
-    /// # Panics
-    /// If `i` is not below [`Self::len`].
-    #[inline(always)]
-    pub fn get(&self, i: usize) -> T {
-        assert!(i < self.len);
-        // SAFETY: a lane covers `len` readable elements (its constructors take them out of a view) and i < len.
-        unsafe { self.data.add(i).read() }
-    }
-
-    /// The elements in order.
-    #[inline(always)]
-    pub fn iter(self) -> impl ExactSizeIterator<Item = T> + use<'m, T> {
-        // SAFETY: as in `get`: i < len.
-        (0..self.len).map(move |i| unsafe { self.data.add(i).read() })
-    }
-}
+pub struct Dst<'m, T>(pub(crate) Src<'m, T>);
 
 impl<'m, T: Element> Src<'m, T> {
     /// A view of constant elements, element (0, 0, 0) first. `None` if the layout does not fit into them.
@@ -188,7 +169,33 @@ impl<'m, T: Element> Src<'m, T> {
     pub fn pixel(&self, y: usize, x: usize) -> Lane<'m, T> {
         let offset = self.offset(y, x);
         // SAFETY: see `ptr`; the channels of the pixel follow it inside the measured memory.
-        Lane { data: unsafe { self.data.add(offset) }, len: self.layout.shape.channels, memory: PhantomData }
+        unsafe { Lane::new(self.data.add(offset), self.layout.shape.channels) }
+    }
+
+    /// All elements of row `y`, pixel by pixel, if pixels follow one another without gaps.
+    ///
+    /// # Panics
+    /// If the row lies outside the view.
+    #[inline(always)]
+    pub fn row(&self, y: usize) -> Option<Lane<'m, T>> {
+        let offset = self.offset(y, 0);
+        let Shape { width, channels, .. } = self.layout.shape;
+        // SAFETY: see `ptr`; without gaps, the row's width * channels elements follow its first one, and all of them are
+        // part of the measured memory.
+        self.packed_pixels().then(|| unsafe { Lane::new(self.data.add(offset), width * channels) })
+    }
+
+    /// Channel `c` of every pixel of row `y`, from left to right.
+    ///
+    /// # Panics
+    /// If the row or the channel lies outside the view.
+    #[inline(always)]
+    pub fn across(&self, y: usize, c: usize) -> impl ExactSizeIterator<Item = T> + use<'m, T> {
+        assert!(c < self.layout.shape.channels);
+        let (data, pixel) = (self.data, self.layout.pixel);
+        let offset = self.offset(y, 0) + c;
+        // SAFETY: element (y, x, c) lies in the measured memory for each x below the width.
+        (0..self.layout.shape.width).map(move |x| unsafe { data.add(offset + x * pixel).read() })
     }
 
     /// One element.
@@ -234,28 +241,32 @@ impl<'m, T: Element> Dst<'m, T> {
         self.0.ptr(y, x).cast_mut()
     }
 
+    /// The channels of pixel (y, x).
+    ///
+    /// # Panics
+    /// If the pixel lies outside the view.
+    #[inline(always)]
+    pub fn pixel(&self, y: usize, x: usize) -> LaneMut<'m, T> {
+        // SAFETY: a `Dst` is only made from cells, so that its memory may be written.
+        unsafe { LaneMut::new(self.0.pixel(y, x)) }
+    }
+
+    /// All elements of row `y`, pixel by pixel, if pixels follow one another without gaps.
+    ///
+    /// # Panics
+    /// If the row lies outside the view.
+    #[inline(always)]
+    pub fn row(&self, y: usize) -> Option<LaneMut<'m, T>> {
+        // SAFETY: as in `pixel`.
+        self.0.row(y).map(|lane| unsafe { LaneMut::new(lane) })
+    }
+
     /// Writes one element.
     ///
     /// # Panics
     /// If it lies outside the view.
     #[inline(always)]
     pub fn set(&self, y: usize, x: usize, c: usize, value: T) {
-        assert!(c < self.0.layout.shape.channels);
-        // SAFETY: the pixel is inside the view (`ptr` asserts) and so is channel c; a `Dst` is only made from cells, so
-        // the memory may be written, and no reference to it exists.
-        unsafe { self.ptr(y, x).add(c).write(value) }
-    }
-
-    /// Writes the channels of pixel (y, x) from an iterator, which may read any view of the same arena.
-    ///
-    /// # Panics
-    /// If the pixel lies outside the view.
-    #[inline(always)]
-    pub fn fill(&self, y: usize, x: usize, values: impl Iterator<Item = T>) {
-        let out = self.ptr(y, x);
-        for (c, v) in values.take(self.0.layout.shape.channels).enumerate() {
-            // SAFETY: as in `set`: c < channels.
-            unsafe { out.add(c).write(v) }
-        }
+        self.pixel(y, x).set(c, value);
     }
 }

@@ -1,8 +1,20 @@
 //! The scalar kernels. They *are* the specification of the arithmetic: every other backend is tested against them.
 
+mod activation;
+mod binary;
+mod conv;
+mod depthwise;
+mod float;
+mod quantise;
+mod reduce;
+mod row;
+mod window;
+
 use core::ops::Range;
 
 use fusionproxy_format::{DType, Op, OpKind};
+
+pub use activation::activate;
 
 use crate::{Call, Shape};
 
@@ -12,12 +24,24 @@ const fn linked(operators: u32, kind: OpKind) -> bool {
 }
 
 /// Runs `units` of `call` with the kernels in `OPERATORS`; a kind outside the set is not linked and does nothing.
-pub(crate) fn run<const OPERATORS: u32>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
-    let _ = (units, scratch, linked(OPERATORS, call.op().kind()));
+pub(crate) fn run<const OPERATORS: u32>(call: &Call<'_, '_>, units: Range<usize>, _scratch: &mut [u8]) {
+    // Each arm's condition is a constant, so that the kernels of other kinds are not even compiled in.
+    match call.op() {
+        Op::Conv(c) if linked(OPERATORS, OpKind::Conv) => conv::run::<false>(c, call, units),
+        Op::ConvTranspose(c) if linked(OPERATORS, OpKind::ConvTranspose) => conv::run::<true>(c, call, units),
+        Op::Binary(b) if linked(OPERATORS, OpKind::Binary) => binary::run(b, call, units),
+        Op::Activation { function, table } if linked(OPERATORS, OpKind::Activation) => {
+            activation::run(*function, *table, call, units);
+        }
+        Op::PRelu { slope, tables } if linked(OPERATORS, OpKind::PRelu) => {
+            activation::prelu(slope, tables, call, units);
+        }
+        Op::Reduce(r) if linked(OPERATORS, OpKind::Reduce) => reduce::run(r, call, units),
+        _ => {}
+    }
 }
 
-/// See [`crate::Backend::scratch_bytes`].
-pub(crate) fn scratch_bytes(op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
-    let _ = (op, dtype, input, output);
+/// Scratch that a scalar kernel needs: none.
+pub(crate) fn scratch_bytes(_: &Op<'_>, _: DType, _: Shape, _: Shape) -> usize {
     0
 }

@@ -1,0 +1,106 @@
+//! Mean, sum and maximum over space or over channels.
+
+use core::ops::Range;
+
+use fusionproxy_format::{Axis, CHANNEL_BLOCK, DType, Reduce, ReduceKind};
+use half::f16;
+
+use super::float::Float;
+use super::quantise::Quantiser;
+use super::row::{channel_blocks, map_pixels};
+use crate::{Call, Lane};
+
+/// Runs `units` of a reduction: channels if it runs over space, else rows.
+pub(super) fn run(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
+    match call.output().dtype() {
+        DType::U8 => run_u8(op, call, units),
+        DType::F16 => run_float::<f16>(op, call, units),
+        DType::F32 => run_float::<f32>(op, call, units),
+    }
+}
+
+/// Elements that one result is made of.
+fn count(op: &Reduce, call: &Call<'_, '_>) -> usize {
+    let shape = call.inputs()[0].data.layout().shape;
+    if op.axis == Axis::Space { shape.height * shape.width } else { shape.channels }
+}
+
+fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
+    let quantiser = Quantiser::plain(call.output_quant());
+    let count = count(op, call);
+    let scale = if op.kind == ReduceKind::Mean { op.scale / count as f32 } else { op.scale };
+    // At most 255 * 2^23 in magnitude, and so is the sum of the elements alone: `check_geometry` bounds the count.
+    let zeros = i32::from(call.inputs()[0].quant.zero_point) * count as i32;
+    let finish = |acc: i32| match op.kind {
+        ReduceKind::Max => acc as u8,
+        ReduceKind::Mean | ReduceKind::Sum => quantiser.sum(acc - zeros, scale),
+    };
+    let step = |acc: i32, q: u8| match op.kind {
+        ReduceKind::Max => acc.max(i32::from(q)),
+        ReduceKind::Mean | ReduceKind::Sum => acc + i32::from(q),
+    };
+    if op.axis == Axis::Channel {
+        map_pixels::<u8>(call, units, |out, lane| out.set(0, finish(lane.iter().fold(0, step))));
+        return;
+    }
+    let (Some(src), Some(dst)) = (call.source::<u8>(0), call.target::<u8>()) else { return };
+    for (first, len) in channel_blocks(units) {
+        let mut acc = [0; CHANNEL_BLOCK];
+        for y in 0..src.shape().height {
+            for x in 0..src.shape().width {
+                gather(&mut acc, src.pixel(y, x).slice(first, len), step);
+            }
+        }
+        dst.pixel(0, 0).slice(first, len).fill_array(acc.map(finish));
+    }
+}
+
+fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
+    let count = count(op, call) as f32;
+    let start = if op.kind == ReduceKind::Max { f32::NEG_INFINITY } else { 0.0 };
+    let finish = |acc: f32| T::store(if op.kind == ReduceKind::Mean { acc / count } else { acc });
+    let step = |acc: f32, v: f32| match op.kind {
+        ReduceKind::Max if v > acc => v,
+        ReduceKind::Max => acc,
+        ReduceKind::Mean | ReduceKind::Sum => acc + v,
+    };
+    if op.axis == Axis::Channel {
+        map_pixels::<T>(call, units, |out, lane| {
+            out.set(0, finish(lane.iter().map(Float::load).fold(start, step)));
+        });
+        return;
+    }
+    let (Some(src), Some(dst)) = (call.source::<T>(0), call.target::<T>()) else { return };
+    for (first, len) in channel_blocks(units) {
+        let mut acc = [start; CHANNEL_BLOCK];
+        for y in 0..src.shape().height {
+            // Rows are summed one by one, which keeps the rounding error of large images small.
+            let mut row = [start; CHANNEL_BLOCK];
+            for x in 0..src.shape().width {
+                gather(&mut row, src.pixel(y, x).slice(first, len), |acc, v: T| step(acc, v.load()));
+            }
+            for (acc, row) in acc.iter_mut().zip(row) {
+                *acc = step(*acc, row);
+            }
+        }
+        dst.pixel(0, 0).slice(first, len).fill_array(acc.map(finish));
+    }
+}
+
+/// acc\[i\] = step(acc\[i\], lane\[i\])
+#[inline(always)]
+fn gather<A: Copy, T: crate::Element>(
+    acc: &mut [A; CHANNEL_BLOCK],
+    lane: Lane<'_, T>,
+    step: impl Fn(A, T) -> A,
+) {
+    if lane.len() == CHANNEL_BLOCK {
+        for (acc, v) in acc.iter_mut().zip(lane.array::<CHANNEL_BLOCK>(0)) {
+            *acc = step(*acc, v);
+        }
+    } else {
+        for (acc, v) in acc.iter_mut().zip(lane.iter()) {
+            *acc = step(*acc, v);
+        }
+    }
+}
