@@ -2,11 +2,14 @@
 
 mod activation;
 mod binary;
+mod blend;
 mod conv;
 mod depthwise;
 mod float;
 mod quantise;
+mod rearrange;
 mod reduce;
+mod resize;
 mod row;
 mod window;
 
@@ -37,6 +40,11 @@ pub(crate) fn run<const OPERATORS: u32>(call: &Call<'_, '_>, units: Range<usize>
             activation::prelu(slope, tables, call, units);
         }
         Op::Reduce(r) if linked(OPERATORS, OpKind::Reduce) => reduce::run(r, call, units),
+        Op::Resize(r) if linked(OPERATORS, OpKind::Resize) => resize::run(r, call, units),
+        Op::Concat | Op::Slice(_) | Op::Pad(_) | Op::PixelShuffle { .. } | Op::Transpose(_) | Op::Reshape => {
+            rearrange::run::<OPERATORS>(call, units)
+        }
+        Op::Blend(b) if linked(OPERATORS, OpKind::Blend) => blend::run(b, call, units),
         _ => {}
     }
 }
