@@ -6,6 +6,7 @@ use fusionproxy_format::{Axis, DType, NormKind, Op, Quant};
 use half::f16;
 
 use crate::geometry::{GeometryError, Shape, check_geometry, pointwise};
+use crate::parameters::check_parameters;
 use crate::view::{Dst, Element, Layout, Src};
 
 /// A read-only view of any element type.
@@ -101,6 +102,8 @@ pub struct Operand<'m> {
 pub enum CallError {
     /// The shapes do not fit the operator.
     Geometry(GeometryError),
+    /// The operator's parameters contradict one another or are not all there.
+    Parameters(&'static str),
     /// The views' element types do not fit the operator or its weights.
     ElementType,
 }
@@ -109,6 +112,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Geometry(e) => e.fmt(f),
+            Self::Parameters(what) => f.write_str(what),
             Self::ElementType => f.write_str("element types do not fit the operator"),
         }
     }
@@ -118,8 +122,9 @@ impl core::error::Error for CallError {}
 
 /// One operator with its inputs and its output.
 ///
-/// Invariant, established by [`Call::new`]: shapes fit ([`check_geometry`]) and element types fit the operator and its
-/// weights. The artifact's checks (weight lengths, finite factors, table ranges) come with the [`Op`].
+/// Invariant, established by [`Call::new`]: shapes fit ([`check_geometry`]), element types fit the operator and its
+/// weights, and weights and tables are there in full length. That numbers are finite and sums fit their accumulators
+/// is proven by the artifact's reader and comes with the [`Op`].
 #[derive(Clone, Copy)]
 pub struct Call<'a, 'm> {
     op: Op<'a>,
@@ -132,16 +137,18 @@ impl<'a, 'm> Call<'a, 'm> {
     /// Checks and assembles.
     ///
     /// # Errors
-    /// [`CallError`] if shapes or element types do not fit.
+    /// [`CallError`] if parameters, shapes or element types do not fit.
     pub fn new(
         op: Op<'a>,
         inputs: &'m [Operand<'m>],
         output: AnyDst<'m>,
         output_quant: Quant,
     ) -> Result<Self, CallError> {
+        let dtype = output.dtype();
+        let channels = inputs.first().map_or(0, |i| i.data.layout().shape.channels);
+        check_parameters(&op, dtype, channels).map_err(CallError::Parameters)?;
         check_geometry(&op, inputs.iter().map(|i| i.data.layout().shape), output.layout().shape)
             .map_err(CallError::Geometry)?;
-        let dtype = output.dtype();
         let same = inputs.iter().all(|i| i.data.dtype() == dtype);
         let weights = match &op {
             Op::Conv(c) | Op::ConvTranspose(c) => {

@@ -39,6 +39,9 @@ impl fmt::Display for GeometryError {
 
 impl core::error::Error for GeometryError {}
 
+/// Most 8-bit elements that are summed: 255 times as many fit 31 bits.
+const TERMS: usize = 1 << 23;
+
 /// Checks that `inputs` and `output` fit `op`.
 ///
 /// # Errors
@@ -91,8 +94,19 @@ pub fn check_geometry(
             }
             Ok(())
         }
-        Op::Activation { .. } | Op::PRelu { .. } | Op::Norm(_) | Op::Softmax(_) | Op::Convert(_) => {
+        Op::Activation { .. } | Op::PRelu { .. } | Op::Convert(_) => {
             require(same_size && same_channels, "input and output differ in shape")
+        }
+        Op::Norm(n) => {
+            require(same_size && same_channels, "input and output differ in shape")?;
+            let count = if n.kind == NormKind::Layer { x.channels } else { x.height * x.width };
+            require(count <= TERMS, "a normalisation over more than 2^23 elements")
+        }
+        Op::Softmax(s) => {
+            require(same_size && same_channels, "input and output differ in shape")?;
+            // Sums of 16-bit table entries, doubled, must fit 32 bits.
+            let count = if s.axis == Axis::Channel { x.channels } else { x.width };
+            require(count <= 1 << 15, "a softmax over more than 2^15 elements")
         }
         Op::Pool(p) => {
             require(same_channels, "input and output differ in channels")?;
@@ -114,10 +128,12 @@ pub fn check_geometry(
                     output.height == 1 && output.width == 1 && same_channels,
                     "output must be [1, 1, channels]",
                 )?;
-                // 255 * pixels must fit 32 bits.
-                require(x.height * x.width <= 1 << 23, "a reduction over more than 2^23 pixels")
+                require(x.height * x.width <= TERMS, "a reduction over more than 2^23 pixels")
             }
-            _ => require(same_size && output.channels == 1, "output must be [height, width, 1]"),
+            Axis::Channel | Axis::Width => {
+                require(same_size && output.channels == 1, "output must be [height, width, 1]")?;
+                require(x.channels <= TERMS, "a reduction over more than 2^23 channels")
+            }
         },
         Op::Resize(_) => {
             require(same_channels, "input and output differ in channels")?;

@@ -23,6 +23,7 @@ mod counting;
 mod geometry;
 mod lane;
 mod parallel;
+mod parameters;
 #[cfg(feature = "std")]
 mod pool;
 pub mod scalar;

@@ -58,7 +58,7 @@ fn leaky(x: f32, slope: f32) -> f32 {
 /// Runs `rows` of a stand-alone activation.
 pub(super) fn run(function: Activation, table: Option<&[u8; 256]>, call: &Call<'_, '_>, rows: Range<usize>) {
     match (call.output().dtype(), table) {
-        (DType::U8, Some(table)) => map1::<u8>(call, rows, |q| table[usize::from(q)]),
+        (DType::U8, Some(table)) => map1::<u8, u8>(call, rows, |q| table[usize::from(q)]),
         // The call's constructor asks for a table.
         (DType::U8, None) => {}
         (DType::F16, _) => float::<f16>(function, call, rows),

@@ -4,13 +4,18 @@ mod activation;
 mod binary;
 mod blend;
 mod conv;
+mod convert;
 mod depthwise;
 mod float;
+mod matmul;
+mod norm;
+mod pool;
 mod quantise;
 mod rearrange;
 mod reduce;
 mod resize;
 mod row;
+mod softmax;
 mod window;
 
 use core::ops::Range;
@@ -42,8 +47,13 @@ pub(crate) fn run<const OPERATORS: u32>(call: &Call<'_, '_>, units: Range<usize>
         Op::Reduce(r) if linked(OPERATORS, OpKind::Reduce) => reduce::run(r, call, units),
         Op::Resize(r) if linked(OPERATORS, OpKind::Resize) => resize::run(r, call, units),
         Op::Concat | Op::Slice(_) | Op::Pad(_) | Op::PixelShuffle { .. } | Op::Transpose(_) | Op::Reshape => {
-            rearrange::run::<OPERATORS>(call, units)
+            rearrange::run::<OPERATORS>(call, units);
         }
+        Op::Pool(p) if linked(OPERATORS, OpKind::Pool) => pool::run(p, call, units),
+        Op::Norm(n) if linked(OPERATORS, OpKind::Norm) => norm::run(n, call, units),
+        Op::Softmax(s) if linked(OPERATORS, OpKind::Softmax) => softmax::run(s, call, units),
+        Op::Matmul(m) if linked(OPERATORS, OpKind::Matmul) => matmul::run(m, call, units),
+        Op::Convert(_) if linked(OPERATORS, OpKind::Convert) => convert::run(call, units),
         Op::Blend(b) if linked(OPERATORS, OpKind::Blend) => blend::run(b, call, units),
         _ => {}
     }

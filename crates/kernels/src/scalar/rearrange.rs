@@ -29,7 +29,7 @@ fn typed<T: Element, const OPERATORS: u32>(
         Op::Slice(s) if linked(OPERATORS, OpKind::Slice) => slice(s, src, dst, rows),
         Op::Pad(p) if linked(OPERATORS, OpKind::Pad) => pad(p, constant(p), src, dst, rows),
         Op::PixelShuffle { block, channel_major } if linked(OPERATORS, OpKind::PixelShuffle) => {
-            shuffle(*block, *channel_major, src, dst, rows)
+            shuffle(*block, *channel_major, src, dst, rows);
         }
         Op::Transpose(t) if linked(OPERATORS, OpKind::Transpose) => transpose(t, src, dst, rows),
         Op::Reshape if linked(OPERATORS, OpKind::Reshape) => reshape(src, dst, rows),

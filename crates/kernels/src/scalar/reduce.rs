@@ -2,13 +2,13 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{Axis, CHANNEL_BLOCK, DType, Reduce, ReduceKind};
+use fusionproxy_format::{Axis, DType, Reduce, ReduceKind};
 use half::f16;
 
 use super::float::Float;
 use super::quantise::Quantiser;
-use super::row::{channel_blocks, map_pixels};
-use crate::{Call, Lane};
+use super::row::{channel_blocks, map_pixels, over_space};
+use crate::Call;
 
 /// Runs `units` of a reduction: channels if it runs over space, else rows.
 pub(super) fn run(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
@@ -45,12 +45,8 @@ fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
     }
     let (Some(src), Some(dst)) = (call.source::<u8>(0), call.target::<u8>()) else { return };
     for (first, len) in channel_blocks(units) {
-        let mut acc = [0; CHANNEL_BLOCK];
-        for y in 0..src.shape().height {
-            for x in 0..src.shape().width {
-                gather(&mut acc, src.pixel(y, x).slice(first, len), step);
-            }
-        }
+        let join = |a: i32, b: i32| if op.kind == ReduceKind::Max { a.max(b) } else { a + b };
+        let acc = over_space(&src, (first, len), 0, |_, acc, q| step(acc, q), join);
         dst.pixel(0, 0).slice(first, len).fill_array(acc.map(finish));
     }
 }
@@ -72,35 +68,7 @@ fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
     }
     let (Some(src), Some(dst)) = (call.source::<T>(0), call.target::<T>()) else { return };
     for (first, len) in channel_blocks(units) {
-        let mut acc = [start; CHANNEL_BLOCK];
-        for y in 0..src.shape().height {
-            // Rows are summed one by one, which keeps the rounding error of large images small.
-            let mut row = [start; CHANNEL_BLOCK];
-            for x in 0..src.shape().width {
-                gather(&mut row, src.pixel(y, x).slice(first, len), |acc, v: T| step(acc, v.load()));
-            }
-            for (acc, row) in acc.iter_mut().zip(row) {
-                *acc = step(*acc, row);
-            }
-        }
+        let acc = over_space(&src, (first, len), start, |_, acc, v: T| step(acc, v.load()), step);
         dst.pixel(0, 0).slice(first, len).fill_array(acc.map(finish));
-    }
-}
-
-/// acc\[i\] = step(acc\[i\], lane\[i\])
-#[inline(always)]
-fn gather<A: Copy, T: crate::Element>(
-    acc: &mut [A; CHANNEL_BLOCK],
-    lane: Lane<'_, T>,
-    step: impl Fn(A, T) -> A,
-) {
-    if lane.len() == CHANNEL_BLOCK {
-        for (acc, v) in acc.iter_mut().zip(lane.array::<CHANNEL_BLOCK>(0)) {
-            *acc = step(*acc, v);
-        }
-    } else {
-        for (acc, v) in acc.iter_mut().zip(lane.iter()) {
-            *acc = step(*acc, v);
-        }
     }
 }

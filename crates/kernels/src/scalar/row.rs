@@ -8,8 +8,8 @@ use crate::{Call, Element, Lane, LaneMut, Shape, Src};
 
 /// Writes `f` of each element of `rows`.
 #[inline(always)]
-pub(super) fn map1<T: Element>(call: &Call<'_, '_>, rows: Range<usize>, f: impl Fn(T) -> T) {
-    let (Some(src), Some(dst)) = (call.source::<T>(0), call.target::<T>()) else { return };
+pub(super) fn map1<S: Element, T: Element>(call: &Call<'_, '_>, rows: Range<usize>, f: impl Fn(S) -> T) {
+    let (Some(src), Some(dst)) = (call.source::<S>(0), call.target::<T>()) else { return };
     for y in rows {
         if let (Some(out), Some(lane)) = (dst.row(y), src.row(y)) {
             out.map(lane, &f);
@@ -76,4 +76,55 @@ pub(super) fn map2<T: Element>(call: &Call<'_, '_>, rows: Range<usize>, f: impl 
 pub(super) fn channel_blocks(range: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
     let end = range.end;
     range.step_by(CHANNEL_BLOCK).map(move |first| (first, (end - first).min(CHANNEL_BLOCK)))
+}
+
+/// The columns of row `y` with their channels of a block.
+#[inline(always)]
+pub(super) fn block_row<'m, T: Element>(
+    src: &Src<'m, T>,
+    y: usize,
+    block: (usize, usize),
+) -> impl Iterator<Item = (usize, Lane<'m, T>)> {
+    (0..src.shape().width).map(move |x| (x, src.pixel(y, x).slice(block.0, block.1)))
+}
+
+/// acc\[i\] = step(i, acc\[i\], lane\[i\]) for a block of channels.
+#[inline(always)]
+pub(super) fn gather<A: Copy, T: Element>(
+    acc: &mut [A; CHANNEL_BLOCK],
+    lane: Lane<'_, T>,
+    step: impl Fn(usize, A, T) -> A,
+) {
+    if lane.len() == CHANNEL_BLOCK {
+        for (i, (acc, v)) in acc.iter_mut().zip(lane.array::<CHANNEL_BLOCK>(0)).enumerate() {
+            *acc = step(i, *acc, v);
+        }
+    } else {
+        for (i, (acc, v)) in acc.iter_mut().zip(lane.iter()).enumerate() {
+            *acc = step(i, *acc, v);
+        }
+    }
+}
+
+/// Folds every pixel's channels of a block: the elements of each row with `step`, starting from `start`, and the rows with
+/// `join`. In floats, the short sums of the rows keep the rounding error of large images small.
+#[inline(always)]
+pub(super) fn over_space<A: Copy, T: Element>(
+    src: &Src<'_, T>,
+    block: (usize, usize),
+    start: A,
+    step: impl Fn(usize, A, T) -> A,
+    join: impl Fn(A, A) -> A,
+) -> [A; CHANNEL_BLOCK] {
+    let mut all = [start; CHANNEL_BLOCK];
+    for y in 0..src.shape().height {
+        let mut row = [start; CHANNEL_BLOCK];
+        for (_, lane) in block_row(src, y, block) {
+            gather(&mut row, lane, &step);
+        }
+        for (all, row) in all.iter_mut().zip(row) {
+            *all = join(*all, row);
+        }
+    }
+    all
 }
