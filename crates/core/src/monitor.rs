@@ -190,9 +190,9 @@ fn float(bytes: &[u8]) -> f32 {
     bytes.first_chunk::<4>().map_or(f32::NAN, |b| f32::from_le_bytes(*b))
 }
 
-/// Means of the channels of an int8 activation in NHWC layout: `scale × (mean of the values − zero point)`, one per
+/// Means of the channels of an 8-bit activation in NHWC layout: `scale × (mean of the values − zero point)`, one per
 /// entry of `out`, whose length is the number of channels. The sums are exact; with no pixel every mean is 0.
-pub fn channel_means(activation: &[i8], scale: f32, zero_point: i32, out: &mut [f32]) {
+pub fn channel_means(activation: &[u8], scale: f32, zero_point: u8, out: &mut [f32]) {
     /// Channels that are summed in one pass over the activation.
     const BLOCK: usize = 32;
     /// Pixels whose sum surely fits 32 bits.
@@ -207,10 +207,10 @@ pub fn channel_means(activation: &[i8], scale: f32, zero_point: i32, out: &mut [
         let first = block * BLOCK;
         let mut sums = [0i64; BLOCK];
         for run in activation[..pixels * channels].chunks(RUN * channels) {
-            let mut part = [0i32; BLOCK];
+            let mut part = [0u32; BLOCK];
             for pixel in run.chunks_exact(channels) {
                 for (sum, &v) in part.iter_mut().zip(&pixel[first..first + means.len()]) {
-                    *sum += i32::from(v);
+                    *sum += u32::from(v);
                 }
             }
             for (sum, part) in sums.iter_mut().zip(part) {
