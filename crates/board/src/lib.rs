@@ -1,0 +1,22 @@
+//! Cameras of a fusion rig on `embedded-hal` 1.0: drivers, behavioural simulators, and the rig that pairs their frames.
+//!
+//! No allocator, no `std`, no unsafe code. Every driver is a [`FrameSource`](source::FrameSource): it fills a buffer
+//! that the caller lends, a bounded piece of work at a time, so that one sensor never holds up the other.
+//!
+//! | module | part | interface | state |
+//! |---|---|---|---|
+//! | [`lepton`] | FLIR Lepton 2.x, 3.x | VoSPI (SPI mode 3, up to 20 MHz) and CCI (I²C 0x2a) | simulator only |
+//!
+//! "Simulator only": written to the datasheet and tested against the simulator in this crate, not tried on hardware.
+//!
+//! The drivers are state machines that do no input or output themselves: they say which bus transfer they want next
+//! and are told how it ended. The blocking drivers, and the asynchronous one of feature `async`, are thin loops around
+//! them.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod bus;
+pub mod lepton;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod source;

@@ -1,0 +1,45 @@
+//! What a simulated bus can answer.
+
+use embedded_hal::{i2c, spi};
+
+/// A failed transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BusError {
+    /// Nobody acknowledged the address.
+    Nack,
+    /// The controller gave up.
+    Controller,
+    /// A transfer that the simulated part does not understand.
+    Unsupported,
+}
+
+impl core::fmt::Display for BusError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Nack => "address not acknowledged",
+            Self::Controller => "bus controller failed",
+            Self::Unsupported => "transfer that the simulated part does not understand",
+        })
+    }
+}
+
+impl core::error::Error for BusError {}
+
+impl i2c::Error for BusError {
+    fn kind(&self) -> i2c::ErrorKind {
+        match self {
+            Self::Nack => i2c::ErrorKind::NoAcknowledge(i2c::NoAcknowledgeSource::Address),
+            Self::Controller => i2c::ErrorKind::Bus,
+            Self::Unsupported => i2c::ErrorKind::Other,
+        }
+    }
+}
+
+impl spi::Error for BusError {
+    fn kind(&self) -> spi::ErrorKind {
+        spi::ErrorKind::Other
+    }
+}
+
+/// Time of one byte with its acknowledge bit on a 400 kHz I²C bus, ns.
+pub(super) const I2C_BYTE_NS: u64 = 9 * 2_500;
