@@ -1,0 +1,100 @@
+//! Requantisation of four vectors of sums to one vector of bytes.
+
+use core::arch::x86_64::*;
+
+use crate::x86::requant::Requant;
+
+/// A 256-entry byte table in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Table([__m512i; 4]);
+
+impl Table {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    pub(super) fn new(table: &[u8; 256]) -> Self {
+        // SAFETY: four times 64 of 256 bytes.
+        Self(unsafe {
+            [
+                _mm512_loadu_si512(table.as_ptr().cast()),
+                _mm512_loadu_si512(table.as_ptr().add(64).cast()),
+                _mm512_loadu_si512(table.as_ptr().add(128).cast()),
+                _mm512_loadu_si512(table.as_ptr().add(192).cast()),
+            ]
+        })
+    }
+
+    /// The entries at 64 indices: two lookups of 7 bits, chosen by the eighth.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    pub(super) fn get(&self, index: __m512i) -> __m512i {
+        let low = _mm512_permutex2var_epi8(self.0[0], index, self.0[1]);
+        let high = _mm512_permutex2var_epi8(self.0[2], index, self.0[3]);
+        _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high)
+    }
+}
+
+/// [`Requant`] in registers.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    zero: __m512i,
+    lo: __m512i,
+    hi: __m512i,
+    table: Option<Table>,
+}
+
+impl Finish {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    pub(super) fn new(r: &Requant<'_>) -> Self {
+        Self {
+            zero: _mm512_set1_epi16(i16::from(r.zero_point)),
+            lo: _mm512_set1_epi8(r.finish.lo.cast_signed()),
+            hi: _mm512_set1_epi8(r.finish.hi.cast_signed()),
+            table: r.finish.table.map(|t| Table::new(t)),
+        }
+    }
+
+    /// Bytes of the sums `acc`, in the order that two levels of packing within 128-bit lanes give: lane l holds elements
+    /// 4 l..4 l + 4 of each sum in turn.
+    ///
+    /// Packing to 16 bits and the addition of the zero point saturate, which changes nothing that the clamp to 0..=255
+    /// keeps.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    pub(super) fn apply(&self, acc: [__m512i; 4], scale: [__m512; 4]) -> __m512i {
+        let [a, b, c, d] = [
+            _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[0]), scale[0])),
+            _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[1]), scale[1])),
+            _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[2]), scale[2])),
+            _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc[3]), scale[3])),
+        ];
+        self.pack([a, b, c, d])
+    }
+
+    /// As [`Self::apply`], from rounded values without their zero point.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    pub(super) fn pack(&self, v: [__m512i; 4]) -> __m512i {
+        let ab = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), self.zero);
+        let cd = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), self.zero);
+        self.clamp(_mm512_packus_epi16(ab, cd))
+    }
+
+    /// Clamp and table.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+    pub(super) fn clamp(&self, v: __m512i) -> __m512i {
+        let v = _mm512_min_epu8(_mm512_max_epu8(v, self.lo), self.hi);
+        match &self.table {
+            Some(t) => t.get(v),
+            None => v,
+        }
+    }
+}
+
+/// Puts the bytes of [`Finish::apply`] into the order of the sums: 16 bytes of the first, 16 of the second, and so on.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn in_order(v: __m512i) -> __m512i {
+    _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v)
+}

@@ -1,0 +1,44 @@
+//! AVX-512 with VNNI and VBMI: Ice Lake, Zen 4 and later.
+
+mod depthwise;
+mod finish;
+mod gemm;
+
+use super::depthwise::DepthwiseRow;
+use super::gemm::GemmRow;
+use super::isa::Isa;
+
+/// AVX-512 F, BW, VL, DQ, VNNI and VBMI. A value exists only on a CPU that has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512Vnni(());
+
+impl Avx512Vnni {
+    /// The backend, if the CPU has the instructions.
+    #[cfg(any(test, feature = "std"))]
+    pub fn detect() -> Option<Self> {
+        (std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512vl")
+            && std::is_x86_feature_detected!("avx512dq")
+            && std::is_x86_feature_detected!("avx512vnni")
+            && std::is_x86_feature_detected!("avx512vbmi")
+            && std::is_x86_feature_detected!("f16c")
+            && std::is_x86_feature_detected!("fma"))
+        .then_some(Self(()))
+    }
+}
+
+impl Isa for Avx512Vnni {
+    const VECTOR: usize = 64;
+    const BLOCKS: usize = 4;
+
+    unsafe fn gemm(row: &GemmRow<'_>, blocks: usize) {
+        // SAFETY: the caller keeps the contract of `Isa::gemm`.
+        unsafe { gemm::run(row, blocks) }
+    }
+
+    unsafe fn depthwise(row: &DepthwiseRow<'_>) {
+        // SAFETY: the caller keeps the contract of `Isa::depthwise`.
+        unsafe { depthwise::run(row) }
+    }
+}

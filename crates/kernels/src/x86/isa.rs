@@ -1,0 +1,27 @@
+//! What an instruction set gives to the drivers.
+
+use super::depthwise::DepthwiseRow;
+use super::gemm::GemmRow;
+
+/// The leaf kernels of one instruction set. Each is unsafe to call because it needs the instructions, which the existence
+/// of the backend's token proves, and because it works on raw rows.
+pub(super) trait Isa: 'static {
+    /// Bytes of a vector.
+    const VECTOR: usize;
+    /// Most blocks of 16 output channels in a tile of [`Self::gemm`].
+    const BLOCKS: usize;
+
+    /// Multiplies a row; `blocks` is at most [`Self::BLOCKS`].
+    ///
+    /// # Safety
+    /// The CPU has the instructions. For every pixel, each tap has `quads * 4` readable bytes; weights, bias and scale
+    /// cover `blocks` blocks; `channels` bytes of every output pixel may be written; nothing overlaps the output.
+    unsafe fn gemm(row: &GemmRow<'_>, blocks: usize);
+
+    /// Filters a row of depthwise outputs.
+    ///
+    /// # Safety
+    /// The CPU has the instructions. Each tap has `len` readable bytes and [`Self::VECTOR`] more; the weights, bias
+    /// and scale cover `period` vectors in the layout of [`DepthwiseRow`]; `len` bytes of output may be written.
+    unsafe fn depthwise(row: &DepthwiseRow<'_>);
+}

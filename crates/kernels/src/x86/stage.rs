@@ -1,0 +1,263 @@
+//! Copies of input rows with their border, and the scratch they lie in.
+//!
+//! A window that leaves the image reads the zero point. Instead of testing each tap, the rows under the window are
+//! copied once into a ring of rows that have the border written out. The copy also packs pixels of a channel slice,
+//! splits columns by their phase for strided depthwise windows, and may be read some bytes past its end.
+
+use fusionproxy_format::Window;
+
+use crate::{Element, Shape, Src};
+
+/// Bytes that may be read past the end of a staged row.
+pub(super) const SLACK: usize = 128;
+
+/// Hands out parts of a worker's scratch, each aligned to 64 bytes.
+pub(super) struct Arena<'s>(&'s mut [u8]);
+
+impl<'s> Arena<'s> {
+    /// Over the whole scratch.
+    pub(super) fn new(scratch: &'s mut [u8]) -> Self {
+        let skip = scratch.as_ptr().align_offset(64);
+        Self(scratch.get_mut(skip..).unwrap_or_default())
+    }
+
+    /// What [`Self::take`] of `bytes` uses up.
+    pub(super) const fn size(bytes: usize) -> usize {
+        bytes.next_multiple_of(64)
+    }
+
+    /// The next `bytes`.
+    ///
+    /// # Panics
+    /// If the scratch is smaller than the backend asked for, which is a broken contract of the caller.
+    pub(super) fn take(&mut self, bytes: usize) -> &'s mut [u8] {
+        let (part, rest) = core::mem::take(&mut self.0).split_at_mut(Self::size(bytes));
+        self.0 = rest;
+        part
+    }
+}
+
+/// Copies `pixels` pixels of `len` bytes each from a row with `from_pitch` bytes between pixels to one with `to_pitch`.
+///
+/// # Safety
+/// All pixels of both rows lie in live memory, the target may be written, and the rows do not overlap.
+#[inline]
+pub(super) unsafe fn copy_pixels(
+    from: *const u8,
+    from_pitch: usize,
+    to: *mut u8,
+    to_pitch: usize,
+    pixels: usize,
+    len: usize,
+) {
+    #[inline(always)]
+    unsafe fn fixed<const N: usize>(
+        mut from: *const u8,
+        from_pitch: usize,
+        mut to: *mut u8,
+        to_pitch: usize,
+        n: usize,
+    ) {
+        for _ in 0..n {
+            // SAFETY: one pixel of each row, as `copy_pixels` demands.
+            unsafe { core::ptr::copy_nonoverlapping(from, to, N) };
+            from = from.wrapping_add(from_pitch);
+            to = to.wrapping_add(to_pitch);
+        }
+    }
+    // SAFETY: the caller's promise is that of `fixed`, and of the copies inside each pixel.
+    unsafe {
+        if from_pitch == len && to_pitch == len {
+            core::ptr::copy_nonoverlapping(from, to, pixels * len);
+            return;
+        }
+        match len {
+            1 => fixed::<1>(from, from_pitch, to, to_pitch, pixels),
+            2 => fixed::<2>(from, from_pitch, to, to_pitch, pixels),
+            3 => fixed::<3>(from, from_pitch, to, to_pitch, pixels),
+            4 => fixed::<4>(from, from_pitch, to, to_pitch, pixels),
+            8 => fixed::<8>(from, from_pitch, to, to_pitch, pixels),
+            16 => fixed::<16>(from, from_pitch, to, to_pitch, pixels),
+            24 => fixed::<24>(from, from_pitch, to, to_pitch, pixels),
+            32 => fixed::<32>(from, from_pitch, to, to_pitch, pixels),
+            40 => fixed::<40>(from, from_pitch, to, to_pitch, pixels),
+            48 => fixed::<48>(from, from_pitch, to, to_pitch, pixels),
+            64 => fixed::<64>(from, from_pitch, to, to_pitch, pixels),
+            _ => {
+                let (mut from, mut to) = (from, to);
+                for _ in 0..pixels {
+                    let mut at = 0;
+                    while at + 16 <= len {
+                        core::ptr::copy_nonoverlapping(from.add(at), to.add(at), 16);
+                        at += 16;
+                    }
+                    if len >= 16 {
+                        // The last 16 bytes again: shorter than a loop over the rest.
+                        core::ptr::copy_nonoverlapping(from.add(len - 16), to.add(len - 16), 16);
+                    } else {
+                        for i in 0..len {
+                            to.add(i).write(from.add(i).read());
+                        }
+                    }
+                    from = from.wrapping_add(from_pitch);
+                    to = to.wrapping_add(to_pitch);
+                }
+            }
+        }
+    }
+}
+
+/// Copies pixels: source, its pitch, target, its pitch, pixels, elements of a pixel; pitches in bytes. The safety
+/// contract is that of [`copy_pixels`].
+pub(super) type CopyPixels = unsafe fn(*const u8, usize, *mut u8, usize, usize, usize);
+
+/// Geometry of staged rows.
+#[derive(Clone, Copy)]
+pub(super) struct StagePlan {
+    /// Rows in the ring: the reach of the window.
+    ring: usize,
+    /// Columns are stored by `column % phases`, each phase contiguous.
+    phases: usize,
+    /// Columns in one phase.
+    columns: usize,
+    /// Bytes between neighbouring columns of one phase.
+    pitch: usize,
+    /// Bytes of a row.
+    row: usize,
+}
+
+impl StagePlan {
+    /// Rows for `window` over an input that gives `output`; `pitch` bytes a pixel; columns split by the stride's phase if
+    /// `split`.
+    pub(super) fn new(window: &Window, output: Shape, pitch: usize, split: bool) -> Self {
+        let reach =
+            |axis: usize| (usize::from(window.kernel[axis]) - 1) * usize::from(window.dilation[axis]) + 1;
+        let stride = usize::from(window.stride[1]);
+        let width = (output.width - 1) * stride + reach(1);
+        let phases = if split { stride } else { 1 };
+        let columns = width.div_ceil(phases);
+        Self {
+            ring: reach(0),
+            phases,
+            columns,
+            pitch,
+            row: (phases * columns * pitch + SLACK).next_multiple_of(64),
+        }
+    }
+
+    /// Bytes of scratch: the ring and a row of border.
+    pub(super) fn bytes(&self) -> usize {
+        (self.ring + 1) * self.row
+    }
+
+    /// Byte offset of column `x`, counted from the left border.
+    pub(super) fn column(&self, x: usize) -> usize {
+        ((x % self.phases) * self.columns + x / self.phases) * self.pitch
+    }
+}
+
+/// Some channels of a view.
+#[derive(Clone, Copy)]
+pub(super) struct Channels<'m, T> {
+    /// The view.
+    pub(super) source: Src<'m, T>,
+    /// First channel.
+    pub(super) first: usize,
+    /// How many.
+    pub(super) count: usize,
+}
+
+/// A ring of staged rows of one input.
+pub(super) struct Stage<'m, T> {
+    plan: StagePlan,
+    memory: *mut u8,
+    channels: Channels<'m, T>,
+    left: usize,
+    border: u8,
+    copy: CopyPixels,
+    /// First input row that has not been staged.
+    next: usize,
+}
+
+impl<'m, T: Element> Stage<'m, T> {
+    /// Stages `channels` in `memory`, with `left` columns of border, every byte of which is `border`. `copy` moves (and
+    /// converts) the channels of some pixels.
+    ///
+    /// # Safety
+    /// `channels` are inside their view; what `copy` writes for a pixel is at most the plan's pitch.
+    ///
+    /// # Panics
+    /// If `memory` is smaller than [`StagePlan::bytes`].
+    pub(super) unsafe fn new(
+        plan: StagePlan,
+        memory: &mut [u8],
+        channels: Channels<'m, T>,
+        left: u8,
+        border: u8,
+        copy: CopyPixels,
+    ) -> Self {
+        // The border row is the last one.
+        memory[plan.ring * plan.row..plan.bytes()].fill(border);
+        Self { plan, memory: memory.as_mut_ptr(), channels, left: usize::from(left), border, copy, next: 0 }
+    }
+
+    /// Address of input row `y`, left border first, staging it and all before it back to the reach of the window.
+    /// Rows must be asked for in an order in which no row precedes one asked for earlier by the window's reach.
+    pub(super) fn row(&mut self, y: isize) -> *const u8 {
+        let height = self.channels.source.shape().height;
+        let Ok(y) = usize::try_from(y) else { return self.slot(self.plan.ring) };
+        if y >= height {
+            return self.slot(self.plan.ring);
+        }
+        if y >= self.next {
+            let first = self.next.max((y + 1).saturating_sub(self.plan.ring));
+            for row in first..=y {
+                self.fill(row);
+            }
+            self.next = y + 1;
+        }
+        self.slot(y % self.plan.ring)
+    }
+
+    fn slot(&self, slot: usize) -> *mut u8 {
+        debug_assert!(slot <= self.plan.ring);
+        // SAFETY: `new` took ring + 1 rows of memory, and slot <= ring.
+        unsafe { self.memory.add(slot * self.plan.row) }
+    }
+
+    fn fill(&self, y: usize) {
+        let StagePlan { phases, columns, pitch, .. } = self.plan;
+        let layout = self.channels.source.layout();
+        let width = layout.shape.width;
+        for phase in 0..phases {
+            let to = self.slot(y % self.plan.ring).wrapping_add(phase * columns * pitch);
+            // Column j of this phase is image column j * phases + phase - left.
+            let first = self.left.saturating_sub(phase).div_ceil(phases).min(columns);
+            let end = (width + self.left).saturating_sub(phase).div_ceil(phases).clamp(first, columns);
+            // SAFETY: columns 0..columns of a phase of a slot lie in the staged memory; columns first..end are image
+            // columns, because j >= first gives j * phases + phase >= left and j < end gives
+            // j * phases + phase < width + left. The channels are inside the pixel and the copy inside the
+            // pitch by the contract of `new`. The scratch is exclusively ours, so it does not overlap the source.
+            unsafe {
+                core::ptr::write_bytes(to, self.border, first * pitch);
+                core::ptr::write_bytes(to.add(end * pitch), self.border, (columns - end) * pitch);
+                if first < end {
+                    let from = self
+                        .channels
+                        .source
+                        .ptr(y, first * phases + phase - self.left)
+                        .add(self.channels.first);
+                    let from_pitch = phases * layout.pixel * size_of::<T>();
+                    (self.copy)(
+                        from.cast(),
+                        from_pitch,
+                        to.add(first * pitch),
+                        pitch,
+                        end - first,
+                        self.channels.count,
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Every backend of this CPU against the scalar kernels.
+
+mod conv;
+mod support;
