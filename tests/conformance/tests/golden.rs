@@ -1,0 +1,105 @@
+//! The released artifacts give the same bytes on every backend, with any number of workers, on every architecture.
+//!
+//! `golden.txt` holds one CRC-32 of the fused luma per model, precision and size; this suite is run on x86-64, on
+//! aarch64 and on wasm32. After an intended change of the numbers: `FUSIONPROXY_BLESS=1 cargo test -p conformance`.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write;
+use std::path::Path;
+
+use fusionproxy_core::colour::luma_of;
+use fusionproxy_core::executor::Executor;
+use fusionproxy_core::frame::Plane;
+use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_eval::scene::{Condition, Scene, View, linear8};
+use fusionproxy_format::Artifact;
+use fusionproxy_kernels::{Backend, Pool, Scalar, Workers};
+
+/// Bytes placed where an artifact may start, as firmware places them in flash.
+#[repr(align(64))]
+struct Aligned<const N: usize>([u8; N]);
+
+macro_rules! model {
+    ($name:literal) => {{
+        static BYTES: &Aligned<{ include_bytes!(concat!("../../../models/", $name, ".fpx")).len() }> =
+            &Aligned(*include_bytes!(concat!("../../../models/", $name, ".fpx")));
+        ($name, &BYTES.0[..])
+    }};
+}
+
+/// Models whose bytes are golden, and the frame sizes (height, width): the usual one, a small one, and one that is no
+/// multiple of any stride.
+fn cases() -> Vec<((&'static str, &'static [u8]), (usize, usize))> {
+    let models = [model!("ultralight/ultralight.int8"), model!("nano/nano.int8")];
+    let sizes = [(480, 640), (120, 160), (75, 101)];
+    models.into_iter().flat_map(|m| sizes.map(|s| (m, s))).collect()
+}
+
+/// The backends of this architecture, the specification first.
+fn backends() -> Vec<&'static dyn Backend> {
+    let scalar: &dyn Backend = &Scalar::ALL;
+    #[cfg(target_arch = "x86_64")]
+    return [scalar].into_iter().chain(fusionproxy_kernels::x86::backends()).collect();
+    #[cfg(not(target_arch = "x86_64"))]
+    vec![scalar]
+}
+
+/// Numbers of workers to run with.
+fn pools() -> Vec<Pool> {
+    let counts: &[usize] = if cfg!(target_family = "wasm") { &[1] } else { &[1, 2, 3] };
+    counts.iter().map(|n| Pool::new(*n).expect("threads")).collect()
+}
+
+/// Luma and infrared of a synthetic night street.
+fn pair(height: usize, width: usize) -> (Vec<u8>, Vec<u8>) {
+    let view = View::new(width, height);
+    let (mut rgb, mut centikelvin) = (vec![0; view.pixels() * 3], vec![0; view.pixels()]);
+    Scene::new(7, Condition::Night).render(&view, &mut rgb, &mut centikelvin).expect("a scene of this size");
+    let mut infrared = vec![0; view.pixels()];
+    linear8(&centikelvin, 270.0, 320.0, &mut infrared);
+    (rgb.as_chunks::<3>().0.iter().map(|p| luma_of(*p)).collect(), infrared)
+}
+
+
+fn fuse(artifact: &Artifact<'_>, (height, width): (usize, usize), backend: &dyn Backend, pool: &Pool) -> Vec<u8> {
+    let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
+    let mut steps = vec![Step::EMPTY; artifact.op_count()];
+    let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
+    let options = PlanOptions { workers: pool.count() };
+    let plan = Plan::new(artifact, height, width, options, backend, storage).expect("a plan");
+    let mut arena = vec![0u8; plan.arena_bytes() + 63];
+    let start = arena.as_ptr().align_offset(64);
+    let mut executor = Executor::new(&plan, &mut arena[start..], backend, pool).expect("an executor");
+    let (visible, infrared) = pair(height, width);
+    let mut fused = vec![0; height * width];
+    let plane = |data| Plane::new(width, height, width, data).expect("a plane");
+    executor.run(plane(&visible), plane(&infrared), &mut fused, width).expect("a fused frame");
+    fused
+}
+
+#[test]
+fn every_backend_gives_the_golden_bytes() {
+    let path = Path::new("golden.txt");
+    let golden = std::fs::read_to_string(path)
+        .or_else(|_| std::fs::read_to_string(Path::new("tests/conformance").join(path)))
+        .unwrap_or_default();
+    let mut found = String::new();
+    for ((name, bytes), size) in cases() {
+        let artifact = Artifact::new(bytes).expect(name);
+        let mut first = None;
+        for backend in backends() {
+            for pool in pools() {
+                let hash = crc32fast::hash(&fuse(&artifact, size, backend, &pool));
+                let expected = *first.get_or_insert(hash);
+                let workers = pool.count();
+                assert_eq!(hash, expected, "{name} at {size:?} on {} with {workers} workers", backend.name());
+            }
+        }
+        writeln!(found, "{name} {}x{} {:08x}", size.0, size.1, first.unwrap_or(0)).expect("memory");
+    }
+    if std::env::var_os("FUSIONPROXY_BLESS").is_some() {
+        std::fs::write(path, &found).expect("golden.txt is writable");
+        return;
+    }
+    assert_eq!(found, golden, "the bytes changed; if that is intended: FUSIONPROXY_BLESS=1 cargo test -p conformance");
+}
