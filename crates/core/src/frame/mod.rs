@@ -40,7 +40,7 @@ impl FrameInfo {
 }
 
 /// Checks a frame's width and height.
-const fn check_side(width: usize, height: usize) -> Result<(), FrameError> {
+pub(crate) const fn check_side(width: usize, height: usize) -> Result<(), FrameError> {
     if width == 0 {
         return Err(FrameError::Empty { field: "width" });
     }

@@ -1,0 +1,173 @@
+//! Images into the network's inputs, and its output into an image.
+
+use core::cell::Cell;
+
+use fusionproxy_format::{DType, Quant, TensorId};
+use fusionproxy_kernels::{Element, Layout};
+use half::f16;
+
+use super::memory::cells;
+use crate::frame::{FrameError, Image, Plane, RgbImage};
+use crate::plan::Plan;
+
+/// The visible image, in the form that the network takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Visible<'i> {
+    /// Luma.
+    Luma(Plane<'i>),
+    /// RGB.
+    Rgb(RgbImage<'i>),
+}
+
+impl<'i> From<Plane<'i>> for Visible<'i> {
+    fn from(image: Plane<'i>) -> Self {
+        Self::Luma(image)
+    }
+}
+
+impl<'i> From<RgbImage<'i>> for Visible<'i> {
+    fn from(image: RgbImage<'i>) -> Self {
+        Self::Rgb(image)
+    }
+}
+
+impl Visible<'_> {
+    /// Channels: 1 or 3.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::Luma(_) => 1,
+            Self::Rgb(_) => 3,
+        }
+    }
+
+    /// `needed` is width and height.
+    pub(super) fn expect_size(&self, needed: (usize, usize)) -> Result<(), FrameError> {
+        match self {
+            Self::Luma(image) => image.expect_size("visible image", needed),
+            Self::Rgb(image) => image.expect_size("visible image", needed),
+        }
+    }
+}
+
+/// Whether a quantised value is the byte of the image itself.
+fn is_byte(quant: Quant) -> bool {
+    quant.zero_point == 0 && (quant.scale * 255.0 - 1.0).abs() < 1e-6
+}
+
+/// Clamps to 0…255 and rounds to nearest, ties to even.
+fn to_byte(v: f32) -> u8 {
+    // Adding 2^23 leaves a number without fraction bits: its low bits are the rounded value.
+    (v.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+}
+
+/// Writes an image into the network's input `id`, repeating the last column and the last row up to its padded size.
+pub(super) fn load<const C: usize>(
+    plan: &Plan<'_, '_>,
+    id: TensorId,
+    arena: &[Cell<u8>],
+    image: &Image<'_, C>,
+) -> Option<()> {
+    let slot = plan.slot(id)?;
+    let (offset, layout) = (slot.offset, &slot.layout);
+    match slot.dtype {
+        DType::U8 if is_byte(slot.quant) => {
+            load_as(cells::<u8>(arena, offset, layout)?, layout, image, |v| v)
+        }
+        DType::U8 => {
+            let Quant { scale, zero_point } = slot.quant;
+            let table = table(|v| to_byte(f32::from(v) / 255.0 / scale + f32::from(zero_point)));
+            load_as(cells::<u8>(arena, offset, layout)?, layout, image, |v| table[usize::from(v)])
+        }
+        DType::F16 => {
+            let table = table(|v| f16::from_f32(f32::from(v) / 255.0));
+            load_as(cells::<f16>(arena, offset, layout)?, layout, image, |v| table[usize::from(v)])
+        }
+        DType::F32 => load_as(cells::<f32>(arena, offset, layout)?, layout, image, |v| f32::from(v) / 255.0),
+    }
+}
+
+/// `f` of every byte.
+fn table<T>(f: impl Fn(u8) -> T) -> [T; 256] {
+    core::array::from_fn(|v| f(v as u8))
+}
+
+fn load_as<T: Element, const C: usize>(
+    cells: &[Cell<T>],
+    layout: &Layout,
+    image: &Image<'_, C>,
+    f: impl Fn(u8) -> T,
+) -> Option<()> {
+    let width = layout.shape.width;
+    for y in 0..layout.shape.height {
+        let out = cells.get(y * layout.row..)?;
+        let line = image.row(y);
+        let last = line.last_chunk::<C>()?;
+        if layout.pixel == C {
+            let (inner, margin) = out.get(..width * C)?.split_at_checked(line.len())?;
+            for (o, v) in inner.iter().zip(line) {
+                o.set(f(*v));
+            }
+            for pixel in margin.chunks_exact(C) {
+                for (o, v) in pixel.iter().zip(last) {
+                    o.set(f(*v));
+                }
+            }
+        } else {
+            let pixels = line.as_chunks::<C>().0.iter().chain(core::iter::repeat(last));
+            for (out, pixel) in out.chunks(layout.pixel).take(width).zip(pixels) {
+                for (o, v) in out.iter().zip(pixel) {
+                    o.set(f(*v));
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// Rounds the fused image into rows of 8-bit pixels.
+pub(super) fn store<'o>(
+    plan: &Plan<'_, '_>,
+    arena: &[Cell<u8>],
+    rows: impl Iterator<Item = (usize, &'o mut [u8])>,
+) -> Option<()> {
+    let slot = plan.slot(plan.artifact().fused())?;
+    let (offset, layout) = (slot.offset, &slot.layout);
+    match slot.dtype {
+        DType::U8 if is_byte(slot.quant) => {
+            store_as(cells::<u8>(arena, offset, layout)?, layout, rows, |v| v)
+        }
+        DType::U8 => {
+            let Quant { scale, zero_point } = slot.quant;
+            let table = table(|q| to_byte((f32::from(q) - f32::from(zero_point)) * scale * 255.0));
+            store_as(cells::<u8>(arena, offset, layout)?, layout, rows, |q| table[usize::from(q)])
+        }
+        DType::F16 => {
+            store_as(cells::<f16>(arena, offset, layout)?, layout, rows, |v| to_byte(v.to_f32() * 255.0))
+        }
+        DType::F32 => store_as(cells::<f32>(arena, offset, layout)?, layout, rows, |v| to_byte(v * 255.0)),
+    }
+}
+
+fn store_as<'o, T: Element>(
+    cells: &[Cell<T>],
+    layout: &Layout,
+    rows: impl Iterator<Item = (usize, &'o mut [u8])>,
+    f: impl Fn(T) -> u8,
+) -> Option<()> {
+    let channels = layout.shape.channels;
+    for (y, out) in rows {
+        let line = cells.get(y * layout.row..)?;
+        if layout.pixel == channels {
+            for (o, v) in out.iter_mut().zip(line) {
+                *o = f(v.get());
+            }
+        } else {
+            for (out, pixel) in out.chunks_exact_mut(channels).zip(line.chunks(layout.pixel)) {
+                for (o, v) in out.iter_mut().zip(pixel) {
+                    *o = f(v.get());
+                }
+            }
+        }
+    }
+    Some(())
+}

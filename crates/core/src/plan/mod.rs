@@ -1,0 +1,271 @@
+//! Where every activation of a network lies while it runs.
+//!
+//! [`Plan::new`] takes a checked artifact and the size of the frame and
+//!
+//! 1. resolves the tensors' relative sizes for the frame, padded to the network's stride, and checks every operator's
+//!    geometry (`resolve`),
+//! 2. lets tensors share memory where no copy is needed: an element-wise operator writes over its input, a reshape or a
+//!    slice is another view of its input, and what a concatenation joins is written in its place to begin with
+//!    (`alias`),
+//! 3. gives each buffer an offset in one arena, so that buffers that are alive at the same time do not overlap
+//!    (`layout`).
+//!
+//! All of it works in storage that the caller provides, and depends on nothing but the artifact, the frame's size, the
+//! workers and the backend: a host plans for a microcontroller and gets the bytes that the microcontroller will need.
+//!
+//! Cost: the artifact's reader admits at most 2²⁶ pairs of operators and inputs, and every pass here is linear in that
+//! number or bounded by a fixed count of linear passes, so that a hostile artifact costs seconds at worst.
+
+mod alias;
+mod error;
+mod layout;
+mod resolve;
+mod slot;
+
+use fusionproxy_format::{Artifact, DType, TensorId};
+use fusionproxy_kernels::{Backend, Layout};
+
+pub use error::{Label, PlanError};
+pub use slot::{Step, TensorSlot};
+
+/// Alignment of the arena, of every buffer in it and of every worker's scratch, bytes: a cache line, and the widest
+/// vector.
+pub const ARENA_ALIGNMENT: usize = 64;
+
+/// What a plan depends on besides the artifact and the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Workers that the executor may use; each has scratch of its own. At least 1.
+    pub workers: usize,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self { workers: 1 }
+    }
+}
+
+/// Memory for the tables of a plan: at least [`Artifact::tensor_count`] tensors and [`Artifact::op_count`] steps.
+pub struct PlanStorage<'a, 's> {
+    /// One per tensor.
+    pub tensors: &'s mut [TensorSlot<'a>],
+    /// One per operator.
+    pub steps: &'s mut [Step<'a>],
+}
+
+/// The memory and the order of one network at one frame size.
+///
+/// Copying it copies pointers. Any number of executors, each with its own arena, may run from one plan.
+#[derive(Clone, Copy)]
+pub struct Plan<'a, 's> {
+    artifact: Artifact<'a>,
+    tensors: &'s [TensorSlot<'a>],
+    steps: &'s [Step<'a>],
+    frame: (usize, usize),
+    padded: (usize, usize),
+    activation_bytes: usize,
+    scratch_bytes: usize,
+    workers: usize,
+    lower_bound: u64,
+    unshared_bound: u64,
+    peak: usize,
+}
+
+/// Where one tensor lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Element type.
+    pub dtype: DType,
+    /// Shape and strides, in elements.
+    pub layout: Layout,
+    /// First byte in the arena.
+    pub offset: usize,
+    /// The tensor whose buffer this one lies in; its own number unless it shares.
+    pub buffer: TensorId,
+    /// Operator that writes it; 0 for a network input, which is there before the first.
+    pub first: usize,
+    /// Last operator that reads it; the number of operators for the fused image, which is read after the last.
+    pub last: usize,
+}
+
+/// One buffer of the arena, holding one tensor or several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// The tensor that is as large as the buffer.
+    pub tensor: TensorId,
+    /// First byte in the arena.
+    pub offset: usize,
+    /// Size in bytes.
+    pub bytes: usize,
+    /// First operator that needs it.
+    pub first: usize,
+    /// Last operator that needs it; the number of operators if it is needed after the last.
+    pub last: usize,
+}
+
+impl<'a, 's> Plan<'a, 's> {
+    /// Plans `artifact` for frames of `height` x `width` px, which need not be multiples of the network's stride.
+    ///
+    /// `backend` says how much scratch its kernels need; an executor must use the same one, or one that needs no more.
+    ///
+    /// # Errors
+    /// [`PlanError`] names the frame, the tensor or the operator at fault and what to do.
+    pub fn new<B: Backend + ?Sized>(
+        artifact: &Artifact<'a>,
+        height: usize,
+        width: usize,
+        options: PlanOptions,
+        backend: &B,
+        storage: PlanStorage<'a, 's>,
+    ) -> Result<Self, PlanError> {
+        let padded = padded_frame(artifact, height, width)?;
+        let PlanStorage { tensors, steps } = storage;
+        let (needed, given) = (artifact.tensor_count(), tensors.len());
+        let tensors = tensors.get_mut(..needed).ok_or(PlanError::TensorSlots { needed, given })?;
+        let (needed, given) = (artifact.op_count(), steps.len());
+        let steps = steps.get_mut(..needed).ok_or(PlanError::Steps { needed, given })?;
+
+        resolve::resolve(artifact, padded, tensors, steps)?;
+        let bounds = alias::share(tensors, steps);
+        let activation_bytes = layout::place(tensors, steps)?;
+        let workers = options.workers.max(1);
+        let scratch_bytes = scratch_per_worker(tensors, steps, backend)
+            .and_then(|n| n.checked_mul(workers))
+            .filter(|n| n.checked_add(activation_bytes).is_some_and(|n| n <= isize::MAX as usize))
+            .ok_or(PlanError::ArenaTooLarge)?;
+        Ok(Self {
+            artifact: *artifact,
+            tensors,
+            steps,
+            frame: (height, width),
+            padded,
+            activation_bytes,
+            scratch_bytes,
+            workers,
+            lower_bound: bounds.shared,
+            unshared_bound: bounds.unshared,
+            peak: bounds.peak,
+        })
+    }
+
+    /// The artifact.
+    pub fn artifact(&self) -> &Artifact<'a> {
+        &self.artifact
+    }
+
+    /// Height and width of the frame, px.
+    pub fn frame_size(&self) -> (usize, usize) {
+        self.frame
+    }
+
+    /// Height and width that the frame is padded to, px: multiples of the network's stride.
+    pub fn padded_size(&self) -> (usize, usize) {
+        self.padded
+    }
+
+    /// Bytes of the arena: activations, then the workers' scratch.
+    pub fn arena_bytes(&self) -> usize {
+        self.activation_bytes + self.scratch_bytes
+    }
+
+    /// Bytes of the arena's activations.
+    pub fn activation_bytes(&self) -> usize {
+        self.activation_bytes
+    }
+
+    /// Bytes of the arena's scratch, all workers together.
+    pub fn scratch_bytes(&self) -> usize {
+        self.scratch_bytes
+    }
+
+    /// Workers that the scratch suffices for.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The largest sum, over the operators, of the bytes of the buffers that are alive while it runs: no placement of
+    /// these buffers takes less. Never above [`Self::unshared_bound_bytes`].
+    pub fn lower_bound_bytes(&self) -> u64 {
+        self.lower_bound
+    }
+
+    /// The largest sum, over the operators, of the bytes of the tensors that are alive while it runs, each in memory of
+    /// its own: what no planner goes below that shares no memory.
+    pub fn unshared_bound_bytes(&self) -> u64 {
+        self.unshared_bound
+    }
+
+    /// The first operator at which the lower bound is reached.
+    pub fn peak(&self) -> usize {
+        self.peak
+    }
+
+    /// What the executor does, one step per operator, in order.
+    pub fn steps(&self) -> &'s [Step<'a>] {
+        self.steps
+    }
+
+    /// Where a tensor lies; `None` for a constant, and for a tensor that no operator touches.
+    pub fn placement(&self, tensor: TensorId) -> Option<Placement> {
+        let slot = self.tensors.get(usize::from(tensor)).filter(|t| t.in_arena())?;
+        Some(Placement {
+            dtype: slot.dtype,
+            layout: slot.layout,
+            offset: slot.offset,
+            buffer: slot.buffer,
+            first: slot.first as usize,
+            last: slot.last as usize,
+        })
+    }
+
+    /// The buffers, in order of their tensors.
+    pub fn buffers(&self) -> impl Iterator<Item = Buffer> + use<'a, 's> {
+        let tensors = self.tensors;
+        layout::roots(tensors).filter_map(|id| {
+            let slot = tensors.get(usize::from(id))?;
+            Some(Buffer {
+                tensor: id,
+                offset: slot.offset,
+                bytes: slot.bytes(),
+                first: slot.from as usize,
+                last: slot.until as usize,
+            })
+        })
+    }
+
+    /// A tensor's row.
+    pub(crate) fn slot(&self, id: TensorId) -> Option<&'s TensorSlot<'a>> {
+        slot::get(self.tensors, id)
+    }
+}
+
+/// Checks the frame and gives the size that the network runs at.
+fn padded_frame(artifact: &Artifact<'_>, height: usize, width: usize) -> Result<(usize, usize), PlanError> {
+    crate::frame::check_side(width, height).map_err(PlanError::Frame)?;
+    let stride = artifact.stride();
+    let padded = (crate::pad::padded(height, stride), crate::pad::padded(width, stride));
+    match artifact.fixed_size() {
+        Some(needed) if needed != padded => Err(PlanError::Pinned { needed, found: (height, width) }),
+        _ => Ok(padded),
+    }
+}
+
+/// The most scratch that one worker needs for any operator that runs.
+fn scratch_per_worker<B: Backend + ?Sized>(
+    tensors: &[TensorSlot<'_>],
+    steps: &[Step<'_>],
+    backend: &B,
+) -> Option<usize> {
+    let mut most = 0;
+    for (entry, output) in steps.iter().filter(|s| !s.elided).filter_map(|s| s.output(tensors)) {
+        let input = slot::get(tensors, entry.input(0)?)?;
+        let bytes = backend.scratch_bytes(&entry.op, output.dtype, input.layout.shape, output.layout.shape);
+        most = most.max(bytes.checked_next_multiple_of(ARENA_ALIGNMENT)?);
+    }
+    Some(most)
+}
+
+/// What the executor compares with the plan: a backend must not need more scratch than was planned.
+pub(crate) fn scratch_needed<B: Backend + ?Sized>(plan: &Plan<'_, '_>, backend: &B) -> Option<usize> {
+    scratch_per_worker(plan.tensors, plan.steps, backend)
+}
