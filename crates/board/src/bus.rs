@@ -14,6 +14,15 @@ pub struct Transfer<'a> {
     pub read: &'a mut [u8],
 }
 
+/// What a state machine on an I²C bus wants next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Want<'a> {
+    /// This transfer; the machine is then told how it ended.
+    Transfer(Transfer<'a>),
+    /// Nothing before this time, µs.
+    Wait(u64),
+}
+
 /// Performs a transfer on a blocking bus.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 //! | module | part | interface | state |
 //! |---|---|---|---|
 //! | [`lepton`] | FLIR Lepton 2.x, 3.x | VoSPI (SPI mode 3, up to 20 MHz) and CCI (I²C 0x2a) | simulator only |
+//! | [`mlx90640`] | Melexis MLX90640 | I²C 0x33 | simulator only |
 //!
 //! "Simulator only": written to the datasheet and tested against the simulator in this crate, not tried on hardware.
 //!
@@ -17,6 +18,7 @@
 
 pub mod bus;
 pub mod lepton;
+pub mod mlx90640;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod source;

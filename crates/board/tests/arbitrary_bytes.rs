@@ -1,6 +1,7 @@
 //! Parsers of what sensors send, given anything at all: never a panic, never a loop without end.
 
-use fusionproxy_board::lepton::cci::{Access, Attribute, Exchange, Want};
+use fusionproxy_board::bus::Want;
+use fusionproxy_board::lepton::cci::{Access, Attribute, Exchange};
 use fusionproxy_board::lepton::packet::{PACKET_BYTES, Packet, PacketBytes, crc};
 use fusionproxy_board::lepton::receiver::Receiver;
 use fusionproxy_board::lepton::telemetry::Telemetry;

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::bus::Transfer;
+use crate::bus::{Transfer, Want};
 
 /// I²C address of the camera.
 pub const ADDRESS: u8 = 0x2a;
@@ -146,15 +146,6 @@ enum Phase {
     WriteCommand,
     WaitDone,
     ReadData,
-}
-
-/// What an [`Exchange`] wants next.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Want<'a> {
-    /// This transfer, then [`Exchange::done`].
-    Transfer(Transfer<'a>),
-    /// Nothing before this time, µs.
-    Wait(u64),
 }
 
 /// One command in progress. It does no input or output: it says which transfer it wants and is told when that is done.

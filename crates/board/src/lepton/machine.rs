@@ -6,13 +6,13 @@
 use fusionproxy_core::frame::FrameInfo;
 use fusionproxy_core::health::SensorState;
 
-use super::cci::{Access, Attribute, CciError, Exchange, MAX_WORDS, Want, attribute};
+use super::cci::{Access, Attribute, CciError, Exchange, MAX_WORDS, attribute};
 use super::error::Fault;
 use super::packet::{PACKET_BYTES, PacketBytes};
 use super::receiver::{Completed, RESYNC_SILENCE_US, Receiver, StreamCounters, SyncLoss};
 use super::settings::{Model, Output, Settings, TelemetryLines};
 use super::telemetry::{FfcState, Telemetry};
-use crate::bus::Transfer;
+use crate::bus::{Transfer, Want};
 
 /// Losses of synchronisation without a frame in between after which the camera is restarted by command.
 const MAX_ATTEMPTS: u8 = 4;

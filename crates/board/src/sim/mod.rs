@@ -11,11 +11,13 @@
 mod bus;
 mod clock;
 mod lepton;
+mod mlx90640;
 mod rng;
 mod scene;
 
 pub use bus::BusError;
 pub use clock::VirtualClock;
 pub use lepton::{Desync, LeptonFault, LeptonI2c, LeptonSim, LeptonSpi, RadiometricCapability};
+pub use mlx90640::{Mlx90640Fault, Mlx90640I2c, Mlx90640Sim};
 pub use rng::Rng;
 pub use scene::{ThermalScene, VisibleScene, warm_body, warm_body_visible};
