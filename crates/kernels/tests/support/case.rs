@@ -1,0 +1,166 @@
+//! One operator with its tensors.
+
+use core::ops::Range;
+
+use fusionproxy_format::{Axis, DType, NormKind, Op, PadMode, Quant};
+use fusionproxy_kernels::{Backend, Call, Layout};
+
+use super::{OwnedOp, Tensor};
+
+#[derive(Debug)]
+pub struct Case {
+    pub op: OwnedOp,
+    pub inputs: Vec<Tensor>,
+    pub output_dtype: DType,
+    pub output: Layout,
+    pub output_quant: Quant,
+    /// Elements by which the output is displaced from a multiple of 64 bytes.
+    pub output_offset: usize,
+}
+
+impl Case {
+    /// Runs the whole call and gives the bits of the output.
+    ///
+    /// # Panics
+    /// If the backend writes outside of the output's elements.
+    pub fn run(&self, backend: &dyn Backend) -> Vec<u32> {
+        self.run_parts(backend, &[])
+    }
+
+    /// As [`Self::run`], the units split before each of `cuts`, which are taken modulo their number. The last part runs
+    /// first, since no part may rely on another.
+    pub fn run_parts(&self, backend: &dyn Backend, cuts: &[usize]) -> Vec<u32> {
+        let output = self.output_tensor(self.output);
+        self.with_call(&output, |call| {
+            let mut bounds: Vec<usize> = cuts.iter().map(|c| c % call.units()).collect();
+            bounds.extend([0, call.units()]);
+            bounds.sort_unstable();
+            for part in bounds.windows(2).rev() {
+                self.units(backend, call, part[0]..part[1]);
+            }
+        });
+        assert!(output.gaps_intact(), "a byte outside of the output was written");
+        output.all_bits()
+    }
+
+    /// As [`Self::run`], row by row, with inputs and output that store only as many rows as one output row needs. `None`
+    /// if the operator cannot run so.
+    pub fn run_line_buffered(&self, backend: &dyn Backend) -> Option<Vec<u32>> {
+        let height = self.output.shape.height;
+        let needs: Vec<Vec<Range<usize>>> = (0..self.inputs.len())
+            .map(|i| (0..height).map(|y| self.rows_needed(i, y)).collect::<Option<_>>())
+            .collect::<Option<_>>()?;
+        let mut buffered = Vec::new();
+        for (input, needs) in self.inputs.iter().zip(&needs) {
+            // A row that is still needed must survive all rows that are written before.
+            let ring = (0..height)
+                .map(|y| needs[..=y].iter().map(|r| r.end).max().unwrap_or(0).saturating_sub(needs[y].start))
+                .max()
+                .unwrap_or(1)
+                .max(1);
+            let layout = Layout { ring: ring.min(input.shape().height), ..input.layout };
+            buffered.push(Tensor::new(input.dtype, layout, input.quant, 1));
+        }
+        let output = self.output_tensor(Layout { ring: 1, ..self.output });
+        let mut written = vec![0; self.inputs.len()];
+        let mut bits = Vec::new();
+        for y in 0..height {
+            for (((input, needs), buffer), written) in
+                self.inputs.iter().zip(&needs).zip(&buffered).zip(&mut written)
+            {
+                while *written < needs[y].end {
+                    buffer.set_row(*written, input);
+                    *written += 1;
+                }
+            }
+            let operands: Vec<_> = buffered.iter().map(Tensor::operand).collect();
+            let call =
+                Call::new(self.op.op(), &operands, output.dst(), self.output_quant).expect("a valid call");
+            self.units(backend, &call, y..y + 1);
+            bits.extend(output.row_bits(y));
+        }
+        assert!(output.gaps_intact(), "a byte outside of the output was written");
+        Some(bits)
+    }
+
+    /// As [`Self::run`], the output in the place of input `i`, which must have its layout.
+    pub fn run_in_place(&self, backend: &dyn Backend, i: usize) -> Vec<u32> {
+        let output =
+            Tensor::new(self.output_dtype, self.inputs[i].layout, self.output_quant, self.output_offset);
+        for y in 0..output.shape().height {
+            output.set_row(y, &self.inputs[i]);
+        }
+        let mut operands: Vec<_> = self.inputs.iter().map(Tensor::operand).collect();
+        operands[i].data = output.src();
+        let call = Call::new(self.op.op(), &operands, output.dst(), self.output_quant).expect("a valid call");
+        self.units(backend, &call, 0..call.units());
+        assert!(output.gaps_intact(), "a byte outside of the output was written");
+        output.all_bits()
+    }
+
+    /// Calls `f` with the call that writes `output`.
+    pub fn with_call<R>(&self, output: &Tensor, f: impl FnOnce(&Call<'_, '_>) -> R) -> R {
+        let operands: Vec<_> = self.inputs.iter().map(Tensor::operand).collect();
+        f(&Call::new(self.op.op(), &operands, output.dst(), self.output_quant).expect("a valid call"))
+    }
+
+    /// An output tensor of zeros.
+    pub fn output_tensor(&self, layout: Layout) -> Tensor {
+        Tensor::new(self.output_dtype, layout, self.output_quant, self.output_offset)
+    }
+
+    fn units(&self, backend: &dyn Backend, call: &Call<'_, '_>, units: Range<usize>) {
+        let needed =
+            backend.scratch_bytes(call.op(), self.output_dtype, self.inputs[0].shape(), self.output.shape);
+        // Scratch as executors give it: aligned to 64 bytes, its contents arbitrary.
+        let mut scratch = vec![0x5a; needed + 64];
+        let start = scratch.as_ptr().addr().next_multiple_of(64) - scratch.as_ptr().addr();
+        backend.run(call, units, &mut scratch[start..start + needed]);
+    }
+
+    /// Rows of input `i` that output row `y` reads, or `None` if the operator's rows are not local.
+    fn rows_needed(&self, i: usize, y: usize) -> Option<Range<usize>> {
+        let (height, out) = (self.inputs[i].shape().height, self.output.shape.height);
+        let clip = |first: isize, last: isize| {
+            let inside = |v: isize| v.clamp(0, height as isize - 1) as usize;
+            inside(first)..inside(last) + 1
+        };
+        let at = y as isize;
+        Some(match self.op.op() {
+            Op::Conv(fusionproxy_format::Conv { geometry: g, .. }) => forward_rows(&g.window, at, clip),
+            Op::Pool(p) => forward_rows(&p.window, at, clip),
+            Op::ConvTranspose(c) => {
+                let w = &c.geometry.window;
+                let reach = (isize::from(w.kernel[0]) - 1) * isize::from(w.dilation[0]);
+                let (top, stride) = (at + isize::from(w.pad[0]), isize::from(w.stride[0]));
+                clip((top - reach).div_euclid(stride), top.div_euclid(stride))
+            }
+            Op::Resize(_) => {
+                let middle = (y * height / out) as isize;
+                let step = (height / out) as isize;
+                clip(middle - step - 2, middle + step + 2)
+            }
+            Op::Slice(s) => clip(at + s.start[0] as isize, at + s.start[0] as isize),
+            Op::Pad(p) if p.mode != PadMode::Reflect => {
+                let row = at - p.before[0] as isize;
+                clip(row, row)
+            }
+            Op::PixelShuffle { block, .. } => clip((y / block) as isize, (y / block) as isize),
+            Op::Blend(b) if i == 2 => clip((y / b.block) as isize, (y / b.block) as isize),
+            Op::Reduce(r) if r.axis == Axis::Space => return None,
+            Op::Norm(n) if n.kind != NormKind::Layer => return None,
+            Op::Binary(_) if height == 1 => 0..1,
+            Op::Pad(_) | Op::Matmul(_) | Op::Transpose(_) | Op::Reshape => return None,
+            _ => clip(at, at),
+        })
+    }
+}
+
+fn forward_rows(
+    w: &fusionproxy_format::Window,
+    y: isize,
+    clip: impl Fn(isize, isize) -> Range<usize>,
+) -> Range<usize> {
+    let first = y * isize::from(w.stride[0]) - isize::from(w.pad[0]);
+    clip(first, first + (isize::from(w.kernel[0]) - 1) * isize::from(w.dilation[0]))
+}
