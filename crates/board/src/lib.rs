@@ -7,6 +7,7 @@
 //! |---|---|---|---|
 //! | [`lepton`] | FLIR Lepton 2.x, 3.x | VoSPI (SPI mode 3, up to 20 MHz) and CCI (I²C 0x2a) | simulator only |
 //! | [`mlx90640`] | Melexis MLX90640 | I²C 0x33 | simulator only |
+//! | [`amg8833`] | Panasonic AMG8833 | I²C 0x68, 0x69 | simulator only |
 //!
 //! "Simulator only": written to the datasheet and tested against the simulator in this crate, not tried on hardware.
 //!
@@ -16,6 +17,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod amg8833;
 pub mod bus;
 pub mod lepton;
 pub mod mlx90640;

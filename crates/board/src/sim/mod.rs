@@ -8,6 +8,7 @@
 //! A simulator shares a [`VirtualClock`] with the code under test: bus transfers move it forward by the time that they
 //! take on the wire, and nothing else does but the caller.
 
+mod amg8833;
 mod bus;
 mod clock;
 mod lepton;
@@ -15,6 +16,7 @@ mod mlx90640;
 mod rng;
 mod scene;
 
+pub use amg8833::Amg8833Sim;
 pub use bus::BusError;
 pub use clock::VirtualClock;
 pub use lepton::{Desync, LeptonFault, LeptonI2c, LeptonSim, LeptonSpi, RadiometricCapability};
