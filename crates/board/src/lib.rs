@@ -8,6 +8,8 @@
 //! | [`lepton`] | FLIR Lepton 2.x, 3.x | VoSPI (SPI mode 3, up to 20 MHz) and CCI (I²C 0x2a) | simulator only |
 //! | [`mlx90640`] | Melexis MLX90640 | I²C 0x33 | simulator only |
 //! | [`amg8833`] | Panasonic AMG8833 | I²C 0x68, 0x69 | simulator only |
+//! | [`camera::arducam`] | ArduCAM-Mini 2MP (OV2640) | SPI mode 0 up to 8 MHz, SCCB 0x30 | simulator only |
+//! | [`camera::ov5640`], [`camera::ov7725`] | OmniVision OV5640, OV7725 on a parallel port | SCCB 0x3c, 0x21 | register tables only |
 //!
 //! "Simulator only": written to the datasheet and tested against the simulator in this crate, not tried on hardware.
 //!
@@ -19,6 +21,7 @@
 
 pub mod amg8833;
 pub mod bus;
+pub mod camera;
 pub mod lepton;
 pub mod mlx90640;
 #[cfg(feature = "sim")]

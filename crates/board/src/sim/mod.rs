@@ -9,6 +9,7 @@
 //! take on the wire, and nothing else does but the caller.
 
 mod amg8833;
+mod arducam;
 mod bus;
 mod clock;
 mod lepton;
@@ -17,6 +18,7 @@ mod rng;
 mod scene;
 
 pub use amg8833::Amg8833Sim;
+pub use arducam::{ArduCamFault, ArduCamI2c, ArduCamSim, ArduCamSpi};
 pub use bus::BusError;
 pub use clock::VirtualClock;
 pub use lepton::{Desync, LeptonFault, LeptonI2c, LeptonSim, LeptonSpi, RadiometricCapability};
