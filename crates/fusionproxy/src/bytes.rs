@@ -11,6 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 struct Line([u8; 64]);
 
 /// A fixed number of bytes on the heap, aligned to 64.
+#[derive(Default)]
 pub struct AlignedBytes {
     lines: Vec<Line>,
     len: usize,

@@ -1,0 +1,99 @@
+//! The `fusionproxy` command.
+
+mod compile;
+mod demo;
+mod explain;
+mod fuse;
+mod inspect;
+mod model;
+mod plan;
+mod planned;
+mod sheet;
+mod synthetic;
+mod table;
+mod write;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Fuses a visible and a thermal image into one RGB image.
+#[derive(Parser)]
+#[command(
+    name = "fusionproxy",
+    version,
+    about = "Fuses a visible and a thermal image into one RGB image that people and RGB-trained models see more in",
+    after_help = "Examples:
+  fusionproxy demo
+  fusionproxy fuse --vis street.jpg --ir street_ir.png -o fused.png
+  fusionproxy fuse --vis vis/ --ir ir/ -o fused/
+  fusionproxy compile net.onnx --precision int8 --calibrate pairs/ -o net.fpx
+  fusionproxy explain net.fpx --size 480x640"
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fuse a built-in synthetic pair and write the pictures.
+    Demo(demo::Args),
+    /// Fuse image files: one pair, or two folders of pairs with equal names.
+    Fuse(fuse::Args),
+    /// Compile an ONNX fusion network to an .fpx artifact.
+    Compile(compile::Args),
+    /// Show what an artifact holds.
+    Inspect(inspect::Args),
+    /// Show which kernel runs each operator, and where the time goes.
+    Explain(explain::Args),
+    /// Show the arena: what lies where, and when.
+    Plan(plan::Args),
+}
+
+/// Runs the command; prints an error and its causes on one line.
+pub fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Fuse(args) => fuse::run(&args),
+        Command::Compile(args) => compile::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Plan(args) => plan::run(&args),
+    }
+}
+
+/// A frame size, written HEIGHTxWIDTH in px.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    height: usize,
+    width: usize,
+}
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let side = |t: &str| t.parse::<usize>().ok().filter(|n| (1..=fusionproxy_core::frame::MAX_SIDE).contains(n));
+        s.split_once(['x', 'X'])
+            .and_then(|(h, w)| Some(Self { height: side(h)?, width: side(w)? }))
+            .ok_or_else(|| format!("`{s}` is not HEIGHTxWIDTH in px, such as 480x640"))
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.height, self.width)
+    }
+}

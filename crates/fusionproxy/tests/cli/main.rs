@@ -1,0 +1,7 @@
+//! The command as a user types it: real files in, real files out.
+#![forbid(unsafe_code)]
+
+mod bad_input;
+mod fuse;
+mod reports;
+mod support;
