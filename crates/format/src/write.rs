@@ -259,6 +259,7 @@ impl Builder {
         };
         let mut out = Vec::with_capacity(total);
         out.extend_from_slice(header.as_bytes());
+        out.resize(tensors, 0);
         out.extend_from_slice(self.tensors.as_bytes());
         out.extend_from_slice(self.ops.as_bytes());
         out.extend_from_slice(self.edges.as_bytes());
