@@ -1,0 +1,218 @@
+//! What a plan promises.
+
+use fusionproxy_core::plan::{ARENA_ALIGNMENT, Plan, PlanError, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_format::{Artifact, DType};
+use fusionproxy_kernels::Scalar;
+
+use crate::net::{Bytes, Net, student};
+
+/// Storage for the plan of one artifact.
+pub(crate) struct Tables<'a> {
+    pub(crate) tensors: Vec<TensorSlot<'a>>,
+    pub(crate) steps: Vec<Step<'a>>,
+}
+
+impl<'a> Tables<'a> {
+    pub(crate) fn new(artifact: &Artifact<'a>) -> Self {
+        Self {
+            tensors: vec![TensorSlot::EMPTY; artifact.tensor_count()],
+            steps: vec![Step::EMPTY; artifact.op_count()],
+        }
+    }
+
+    pub(crate) fn plan(
+        &mut self,
+        artifact: &Artifact<'a>,
+        height: usize,
+        width: usize,
+        workers: usize,
+    ) -> Result<Plan<'a, '_>, PlanError> {
+        let storage = PlanStorage { tensors: &mut self.tensors, steps: &mut self.steps };
+        Plan::new(artifact, height, width, PlanOptions { workers }, &Scalar::ALL, storage)
+    }
+}
+
+/// Buffers that are alive at the same time are apart; tensors lie inside their buffers; everything is aligned.
+pub(crate) fn check(plan: &Plan<'_, '_>) {
+    let buffers: Vec<_> = plan.buffers().collect();
+    for (i, a) in buffers.iter().enumerate() {
+        assert!(a.offset.is_multiple_of(ARENA_ALIGNMENT));
+        assert!(a.offset + a.bytes <= plan.activation_bytes());
+        for b in &buffers[..i] {
+            let together = a.first <= b.last && b.first <= a.last;
+            let apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
+            assert!(!together || apart, "{a:?} and {b:?} overlap");
+        }
+    }
+    for id in 0..plan.artifact().tensor_count() {
+        let Some(p) = plan.placement(id as u16) else { continue };
+        let buffer = buffers.iter().find(|b| b.tensor == p.buffer).unwrap();
+        let end = p.offset + p.layout.span().unwrap() * p.dtype.bytes();
+        assert!(buffer.offset <= p.offset && end <= buffer.offset + buffer.bytes);
+        assert!(buffer.first <= p.first && p.last <= buffer.last);
+    }
+    assert!(plan.lower_bound_bytes() <= plan.unshared_bound_bytes());
+    assert!(plan.activation_bytes() as u64 >= plan.lower_bound_bytes());
+    assert_eq!(plan.steps()[plan.peak()].live_bytes(), plan.lower_bound_bytes());
+}
+
+#[test]
+fn a_student_stays_near_the_lower_bound() {
+    for dtype in [DType::F32, DType::F16, DType::U8] {
+        let bytes = student(dtype);
+        let artifact = bytes.artifact();
+        for (height, width) in [(480, 640), (479, 637), (24, 8), (1, 1)] {
+            let mut tables = Tables::new(&artifact);
+            let plan = tables.plan(&artifact, height, width, 2).unwrap();
+            check(&plan);
+            assert_eq!(plan.padded_size(), (height.next_multiple_of(4), width.next_multiple_of(4)));
+            if height > 400 {
+                let ratio = plan.activation_bytes() as f64 / plan.lower_bound_bytes() as f64;
+                assert!(ratio <= 1.02, "{ratio}");
+            }
+        }
+    }
+}
+
+/// Elided steps of a plan, by name.
+fn elided<'a>(plan: &Plan<'a, '_>) -> Vec<&'a str> {
+    plan.steps().iter().filter(|s| s.is_elided()).filter_map(|s| Some(s.entry()?.name)).collect()
+}
+
+#[test]
+fn concatenations_nest_and_cost_nothing() {
+    let mut net = Net::new(DType::F32);
+    let (v, i) = (net.visible, net.infrared);
+    let both = net.concat(&[v, i]);
+    let a = net.conv(both, 4, 3, false);
+    let b = net.affine(a);
+    let c = net.conv(both, 6, 3, false);
+    let inner = net.concat(&[b, c]);
+    let outer = net.concat(&[inner, both]);
+    let logits = net.conv(outer, 2, 1, false);
+    let fused = net.blend(logits, 1);
+    let bytes = net.finish(fused, 1, None);
+    let artifact = bytes.artifact();
+    let mut tables = Tables::new(&artifact);
+    let plan = tables.plan(&artifact, 8, 8, 1).unwrap();
+    check(&plan);
+    assert_eq!(elided(&plan), ["concat_0", "concat_4", "concat_5"]);
+    for id in [v, i, both, a, b, c, inner] {
+        assert_eq!(plan.placement(id).unwrap().buffer, outer);
+    }
+    let offsets = [v, i, both, a, b, c, inner].map(|id| plan.placement(id).unwrap().offset);
+    let start = plan.placement(outer).unwrap().offset;
+    assert_eq!(offsets.map(|o| (o - start) / 4), [10, 11, 10, 0, 0, 4, 0]);
+    assert!(plan.placement(c).unwrap().layout.pixel == 12);
+}
+
+#[test]
+fn a_tensor_that_is_still_read_is_not_written_over() {
+    let mut net = Net::new(DType::F32);
+    let v = net.visible;
+    let a = net.conv(v, 2, 1, false);
+    let b = net.affine(a);
+    let c = net.affine(b);
+    let sum = net.add(a, c);
+    let fused = net.blend(sum, 1);
+    let bytes = net.finish(fused, 1, None);
+    let artifact = bytes.artifact();
+    let mut tables = Tables::new(&artifact);
+    let plan = tables.plan(&artifact, 8, 8, 1).unwrap();
+    check(&plan);
+    let buffer = |id| plan.placement(id).unwrap().buffer;
+    assert_eq!((buffer(b), buffer(c), buffer(sum)), (b, b, a));
+}
+
+/// The skip would keep its concatenation's whole buffer alive over the peak.
+#[test]
+fn what_would_cost_memory_is_copied() {
+    let mut net = Net::new(DType::F32);
+    let v = net.visible;
+    let skip = net.conv(v, 1, 1, false);
+    let wide = net.conv(skip, 40, 1, false);
+    let wide = net.conv(wide, 40, 1, false);
+    let narrow = net.conv(wide, 20, 1, false);
+    let joined = net.concat(&[narrow, skip]);
+    let logits = net.conv(joined, 2, 1, false);
+    let fused = net.blend(logits, 1);
+    let bytes = net.finish(fused, 1, None);
+    let artifact = bytes.artifact();
+    let mut tables = Tables::new(&artifact);
+    let plan = tables.plan(&artifact, 8, 8, 1).unwrap();
+    check(&plan);
+    assert_eq!(plan.placement(skip).unwrap().buffer, skip);
+    assert_eq!(plan.placement(narrow).unwrap().buffer, joined);
+    assert!(elided(&plan).is_empty());
+    // Both inputs, which the blend reads at the end, the skip, and twice 40 channels.
+    assert_eq!(plan.lower_bound_bytes(), (2 + 1 + 80) * 64 * 4);
+}
+
+#[test]
+fn the_same_tables_serve_one_size_after_another() {
+    let bytes = student(DType::U8);
+    let artifact = bytes.artifact();
+    let mut tables = Tables::new(&artifact);
+    let first = tables.plan(&artifact, 64, 64, 1).unwrap().arena_bytes();
+    let second = tables.plan(&artifact, 128, 64, 1).unwrap().arena_bytes();
+    assert!(second > first);
+    assert_eq!(tables.plan(&artifact, 64, 64, 1).unwrap().arena_bytes(), first);
+}
+
+fn error(bytes: &Bytes, height: usize, width: usize) -> PlanError {
+    let artifact = bytes.artifact();
+    Tables::new(&artifact).plan(&artifact, height, width, 1).err().unwrap()
+}
+
+#[test]
+fn refusals_name_the_fault_and_the_remedy() {
+    let bytes = student(DType::F32);
+    assert!(matches!(error(&bytes, 0, 8), PlanError::Frame(_)));
+    assert!(matches!(error(&bytes, 8, 20_000), PlanError::Frame(_)));
+
+    let artifact = bytes.artifact();
+    let mut tables = Tables::new(&artifact);
+    tables.tensors.pop();
+    let (needed, given) = (artifact.tensor_count(), artifact.tensor_count() - 1);
+    assert_eq!(tables.plan(&artifact, 8, 8, 1).err(), Some(PlanError::TensorSlots { needed, given }));
+    let mut tables = Tables::new(&artifact);
+    tables.steps.pop();
+    let (needed, given) = (artifact.op_count(), artifact.op_count() - 1);
+    let steps = tables.plan(&artifact, 8, 8, 1).err().unwrap();
+    assert_eq!(steps, PlanError::Steps { needed, given });
+    assert_eq!(
+        steps.to_string(),
+        format!("storage for {given} steps, the artifact has {needed} operators: give {needed} `Step`s")
+    );
+
+    // Stride 1 although the features are at half resolution.
+    let mut net = Net::new(DType::F32);
+    let v = net.visible;
+    let logits = net.conv(v, 8, 3, true);
+    let fused = net.blend(logits, 2);
+    let pinned = net.finish(fused, 1, Some((16, 16)));
+    let found = (8, 8);
+    assert_eq!(error(&pinned, 8, 8), PlanError::Pinned { needed: (16, 16), found });
+    let mut net = Net::new(DType::F32);
+    let v = net.visible;
+    let logits = net.conv(v, 8, 3, true);
+    let fused = net.blend(logits, 2);
+    let odd = error(&net.finish(fused, 1, None), 7, 8);
+    assert!(
+        odd.to_string().starts_with("tensor 2 'conv_0' has no whole, positive size for a frame of 7x8 px")
+    );
+
+    let mut net = Net::new(DType::F32);
+    let v = net.visible;
+    let a = net.conv(v, 1, 3, true);
+    let small = net.finish(a, 2, None);
+    assert!(matches!(error(&small, 8, 8), PlanError::Interface { found: (4, 4), needed: (8, 8), .. }));
+
+    let mut net = Net::new(DType::F32);
+    let v = net.visible;
+    let wide = net.conv(v, 64, 1, false);
+    let logits = net.conv(wide, 2, 1, false);
+    let fused = net.blend(logits, 1);
+    let large = net.finish(fused, 1, None);
+    assert!(matches!(error(&large, 16_000, 16_000), PlanError::TensorTooLarge { index: 2, .. }));
+}

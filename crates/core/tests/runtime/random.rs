@@ -1,0 +1,100 @@
+//! Random networks: the executor, with all its sharing of memory, agrees with the interpreter in every tensor.
+
+use fusionproxy_core::executor::{Executor, Moment};
+use fusionproxy_core::frame::Plane;
+use fusionproxy_format::{DType, TensorId};
+use fusionproxy_kernels::{Inline, Scalar};
+use proptest::prelude::*;
+
+use crate::net::{Bytes, Net};
+use crate::plan::{Tables, check};
+use crate::reference::{Images, interpret};
+
+/// A network of one operator per number, each on tensors that the number picks.
+fn network(dtype: DType, choices: &[u32]) -> Bytes {
+    let mut net = Net::new(dtype);
+    let mut known: Vec<TensorId> = vec![net.visible, net.infrared];
+    for choice in choices {
+        let (kind, pick) = (choice % 10, (choice / 10) as usize);
+        // Recent tensors are picked more often.
+        let depth = known.len().min(1 + pick % 7);
+        let x = known[known.len() - depth];
+        let s = net.shape(x);
+        let alike: Vec<TensorId> = known
+            .iter()
+            .copied()
+            .filter(|id| {
+                let t = net.shape(*id);
+                (t.height, t.width, t.quant) == (s.height, s.width, s.quant)
+            })
+            .collect();
+        let y = alike[pick / 7 % alike.len()];
+        let same_channels = net.shape(y).channels == s.channels;
+        let small = s.channels <= 16;
+        let id = match kind {
+            0 => net.conv(x, 1 + pick % 5, 1, false),
+            1 => net.conv(x, 1 + pick % 5, 3, false),
+            2 if s.channels > 1 => {
+                net.slice(x, pick % s.channels, 1 + pick % (s.channels - pick % s.channels))
+            }
+            3 if small => net.concat(&[x, y]),
+            4 if small => net.concat(&[y, x, y]),
+            5 if same_channels => net.add(x, y),
+            6 if s.height.mul < 4 && s.width.div < 4 => net.reshape(x),
+            7 => net.pool(x),
+            8 => {
+                let mean = net.mean(x);
+                net.add(x, mean)
+            }
+            _ => net.affine(x),
+        };
+        known.push(id);
+    }
+    // The last tensors that have the frame's size, and one quantisation.
+    let frame = net.shape(net.visible);
+    let full = known.iter().copied().filter(|id| {
+        let t = net.shape(*id);
+        (t.height, t.width) == (frame.height, frame.width)
+    });
+    let quant = net.shape(full.clone().next_back().unwrap()).quant;
+    let full: Vec<TensorId> = full.filter(|id| net.shape(*id).quant == quant).collect();
+    let joined = net.concat(&full[full.len().saturating_sub(3)..]);
+    let logits = net.conv(joined, 2, 1, false);
+    let fused = net.blend(logits, 1);
+    net.finish(fused, 4, None)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn the_executor_agrees_with_an_interpreter_that_shares_nothing(
+        dtype in prop_oneof![Just(DType::F32), Just(DType::F16), Just(DType::U8)],
+        choices in prop::collection::vec(0..10_000u32, 1..24),
+        height in 1..12usize,
+        width in 1..12usize,
+        seed in any::<u64>(),
+    ) {
+        let bytes = network(dtype, &choices);
+        let artifact = bytes.artifact();
+        let mut tables = Tables::new(&artifact);
+        let plan = tables.plan(&artifact, height, width, 1).unwrap();
+        check(&plan);
+        let images = Images::new(height, width, seed);
+        let expected = interpret(&artifact, plan.padded_size(), &images);
+        let mut arena = Bytes::zeroed(plan.arena_bytes());
+        arena.get_mut().fill(0xa5);
+        let mut executor = Executor::new(&plan, arena.get_mut(), Scalar::ALL, &Inline).unwrap();
+        let visible = Plane::new(width, height, width, &images.visible).unwrap();
+        let infrared = Plane::new(width, height, width, &images.infrared).unwrap();
+        // Twice: nothing of one frame may reach into the next.
+        for _ in 0..2 {
+            executor.run_observed(visible, infrared, &mut |o| {
+                if o.moment == Moment::After {
+                    let mut got = vec![0.0; o.output.shape().elements()];
+                    o.output.read_f32(&mut got).unwrap();
+                    assert_eq!(got, expected[o.op], "operator {} {}", o.op, o.entry.name);
+                }
+            }).unwrap();
+        }
+    }
+}
