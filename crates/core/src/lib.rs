@@ -9,8 +9,11 @@
 
 pub mod align;
 pub mod colour;
+pub mod executor;
 pub mod frame;
 pub mod gain;
 pub mod health;
 pub mod monitor;
 pub mod pad;
+pub mod pipeline;
+pub mod plan;
