@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, little_endian as le};
 
-use crate::header::{ALIGNMENT, HEADER_BYTES, MAGIC, VERSION};
+use crate::header::{ALIGNMENT, HEADER_BYTES, MAGIC, VERSION, checksum};
 use crate::record::{OP_BYTES, TENSOR_BYTES};
 use crate::{
     DType, Extent, Header, LoadError, Op, OpRecord, Precision, Quant, Tensor, TensorId, TensorRecord, check,
@@ -90,7 +90,7 @@ impl<'a> Artifact<'a> {
             return Err(LoadError::TrailingBytes { found: bytes.len(), expected });
         }
         if verify {
-            let computed = crc32fast::hash(&bytes[16..]);
+            let computed = checksum(bytes);
             if computed != header.crc32.get() {
                 return Err(LoadError::Checksum { computed, stored: header.crc32.get() });
             }

@@ -351,7 +351,9 @@ pub(crate) fn decode<'a>(
         OpKind::PixelShuffle => {
             r.same_type()?;
             let block = r.word(0) as usize;
-            if !(1..=64).contains(&block) || r.input.channels != r.output.channels.saturating_mul(block * block) {
+            if !(1..=64).contains(&block)
+                || r.input.channels != r.output.channels.saturating_mul(block * block)
+            {
                 return Err("input channels must be output channels * block^2");
             }
             Op::PixelShuffle { block, channel_major: r.word(1) != 0 }

@@ -28,7 +28,7 @@ pub struct Header {
     pub precision: u8,
     /// Zero.
     pub reserved: u8,
-    /// CRC-32 (IEEE 802.3) of every byte from offset 16 to the end of the file.
+    /// CRC-32 (IEEE 802.3) of all other bytes of the file, in order.
     pub crc32: le::U32,
     /// Length of the whole file in bytes.
     pub file_bytes: le::U32,
@@ -70,6 +70,16 @@ pub struct Header {
     pub name: le::U32,
     /// Bytes of the network's name.
     pub name_bytes: le::U32,
+}
+
+/// The checksum of a whole file, leaving out the bytes of the checksum itself.
+pub(crate) fn checksum(file: &[u8]) -> u32 {
+    let field = core::mem::offset_of!(Header, crc32);
+    let mut hasher = crc32fast::Hasher::new();
+    for part in [file.get(..field), file.get(field + size_of::<le::U32>()..)].into_iter().flatten() {
+        hasher.update(part);
+    }
+    hasher.finalize()
 }
 
 /// The precision that the compiler was asked for. Individual operators may differ: see their tensors' types.

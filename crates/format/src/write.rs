@@ -7,7 +7,7 @@ use core::fmt;
 use zerocopy::{Immutable, IntoBytes, little_endian as le};
 
 use crate::check::{NONE, WORD_ALPHA, WORD_BETA, WORD_CLAMP, WORD_TABLE};
-use crate::header::{ALIGNMENT, HEADER_BYTES, MAGIC, VERSION};
+use crate::header::{ALIGNMENT, HEADER_BYTES, MAGIC, VERSION, checksum};
 use crate::op::Finish;
 use crate::record::PARAM_WORDS;
 use crate::{
@@ -267,7 +267,7 @@ impl Builder {
         out.resize(data, 0);
         out.extend_from_slice(&self.data);
         out.resize(total, 0);
-        header.crc32 = crc32fast::hash(&out[16..]).into();
+        header.crc32 = checksum(&out).into();
         out[..HEADER_BYTES].copy_from_slice(header.as_bytes());
         Ok(out)
     }
