@@ -41,23 +41,23 @@ impl<B: Backend + ?Sized> Backend for &B {
     }
 }
 
-/// The scalar kernels: the specification. `OPERATORS` has bit `1 << kind` set for each [`fusionproxy_format::OpKind`] that
-/// is to be linked; firmware names the few that its artifact uses, everyone else takes [`Scalar::ALL`].
+/// The scalar kernels: the specification. `SET` names those that are linked ([`scalar::kernel_set`]): firmware the few that
+/// its artifact uses; everyone else takes [`Scalar::ALL`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Scalar<const OPERATORS: u32 = { u32::MAX }>;
+pub struct Scalar<const SET: u32 = { u32::MAX }>;
 
 impl Scalar {
-    /// Every operator.
+    /// Every operator for every element type.
     pub const ALL: Self = Self;
 }
 
-impl<const OPERATORS: u32> Backend for Scalar<OPERATORS> {
+impl<const SET: u32> Backend for Scalar<SET> {
     fn name(&self) -> &'static str {
         "scalar"
     }
 
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
-        scalar::run::<OPERATORS>(call, units, scratch);
+        scalar::run::<SET>(call, units, scratch);
     }
 
     fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {

@@ -19,8 +19,9 @@ pub struct Lane<'m, T> {
 #[derive(Clone, Copy)]
 pub struct LaneMut<'m, T>(Lane<'m, T>);
 
-/// Elements that [`LaneMut::map`] holds in registers between reading and writing.
-const STEP: usize = 16;
+/// Elements that [`LaneMut::map`] holds in registers between reading and writing: a vector of bytes, or, on the small
+/// processors that have no vectors, enough to hide the loop.
+const STEP: usize = if cfg!(any(target_arch = "arm", target_arch = "riscv32")) { 4 } else { 16 };
 
 impl<'m, T: Element> Lane<'m, T> {
     /// # Safety

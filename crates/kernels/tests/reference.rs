@@ -383,7 +383,12 @@ impl<'c> Reference<'c> {
             None => (v - max).exp(),
         };
         let share = exp(self.x.get(y, x, c)) / group.iter().map(|v| exp(*v)).sum::<f64>();
-        if self.eight_bit { Steps(255.0 * share, 1e-9) } else { Real(share, 1e-6) }
+        match self.case.output_dtype {
+            DType::U8 => Steps(255.0 * share, 1e-9),
+            // The exponentials are rounded to the element type once before.
+            DType::F16 => Real(share, 1e-3 * share),
+            DType::F32 => Real(share, 1e-6),
+        }
     }
 
     fn matmul(&self, m: &Matmul, y: usize, x: usize, c: usize) -> Want {

@@ -3,8 +3,7 @@
 use core::f32::consts::FRAC_1_SQRT_2;
 use core::ops::Range;
 
-use fusionproxy_format::{Activation, DType};
-use half::f16;
+use fusionproxy_format::Activation;
 
 use super::float::Float;
 use super::row::{map_pixels, map1};
@@ -55,18 +54,16 @@ fn leaky(x: f32, slope: f32) -> f32 {
     if x < 0.0 { slope * x } else { x }
 }
 
-/// Runs `rows` of a stand-alone activation.
-pub(super) fn run(function: Activation, table: Option<&[u8; 256]>, call: &Call<'_, '_>, rows: Range<usize>) {
-    match (call.output().dtype(), table) {
-        (DType::U8, Some(table)) => map1::<u8, u8>(call, rows, |q| table[usize::from(q)]),
-        // The call's constructor asks for a table.
-        (DType::U8, None) => {}
-        (DType::F16, _) => float::<f16>(function, call, rows),
-        (DType::F32, _) => float::<f32>(function, call, rows),
+/// Runs `rows` of a stand-alone activation in 8 bits.
+pub(super) fn run_u8(table: Option<&[u8; 256]>, call: &Call<'_, '_>, rows: Range<usize>) {
+    // The call's constructor asks for a table.
+    if let Some(table) = table {
+        map1::<u8, u8>(call, rows, |q| table[usize::from(q)]);
     }
 }
 
-fn float<T: Float>(function: Activation, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a stand-alone activation in floats.
+pub(super) fn run_float<T: Float>(function: Activation, call: &Call<'_, '_>, rows: Range<usize>) {
     match function {
         // The function's match stands outside of the loop where that lets it vectorise.
         Activation::Clamp { lo, hi } => map1(call, rows, |x: T| T::store(clamp(x.load(), lo, hi))),
@@ -74,21 +71,16 @@ fn float<T: Float>(function: Activation, call: &Call<'_, '_>, rows: Range<usize>
     }
 }
 
-/// Runs `rows` of a leaky ReLU with a slope, or a table, per channel.
-pub(super) fn prelu(slope: &[f32], tables: &[u8], call: &Call<'_, '_>, rows: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => {
-            let (tables, _) = tables.as_chunks::<256>();
-            map_pixels::<u8>(call, rows, |out, lane| {
-                out.fill(lane.iter().zip(tables).map(|(q, table)| table[usize::from(q)]));
-            });
-        }
-        DType::F16 => prelu_float::<f16>(slope, call, rows),
-        DType::F32 => prelu_float::<f32>(slope, call, rows),
-    }
+/// Runs `rows` of a leaky ReLU with a table per channel.
+pub(super) fn prelu_u8(tables: &[u8], call: &Call<'_, '_>, rows: Range<usize>) {
+    let (tables, _) = tables.as_chunks::<256>();
+    map_pixels::<u8>(call, rows, |out, lane| {
+        out.fill(lane.iter().zip(tables).map(|(q, table)| table[usize::from(q)]));
+    });
 }
 
-fn prelu_float<T: Float>(slope: &[f32], call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a leaky ReLU with a slope per channel.
+pub(super) fn prelu_float<T: Float>(slope: &[f32], call: &Call<'_, '_>, rows: Range<usize>) {
     map_pixels::<T>(call, rows, |out, lane| {
         out.fill(lane.iter().zip(slope).map(|(x, slope)| T::store(leaky(x.load(), *slope))));
     });

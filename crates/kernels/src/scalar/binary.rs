@@ -2,25 +2,15 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{Activation, Binary, BinaryOp, DType};
-use half::f16;
-
 use super::activation::activate;
 use super::float::Float;
 use super::quantise::{Quantiser, dequantise};
 use super::row::map2;
 use crate::Call;
+use fusionproxy_format::{Activation, Binary, BinaryOp};
 
-/// Runs `rows` of a binary operation.
-pub(super) fn run(op: &Binary<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => run_u8(op, call, rows),
-        DType::F16 => run_float::<f16>(op, call, rows),
-        DType::F32 => run_float::<f32>(op, call, rows),
-    }
-}
-
-fn run_u8(op: &Binary<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a binary operation, in 8 bits.
+pub(super) fn run_u8(op: &Binary<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     let [a, b] = [call.inputs()[0].quant, call.inputs()[1].quant];
     let quantiser = Quantiser::new(call.output_quant(), &op.finish);
     match op.op {
@@ -76,7 +66,8 @@ fn apply(op: BinaryOp, a: f32, b: f32) -> f32 {
     }
 }
 
-fn run_float<T: Float>(op: &Binary<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a binary operation, in floats.
+pub(super) fn run_float<T: Float>(op: &Binary<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     match (op.op, op.activation) {
         // Residuals and gates get loops of their own, which vectorise; the rest shares one to stay small.
         (BinaryOp::Add, Activation::None) => map2(call, rows, |a: T, b: T| T::store(a.load() + b.load())),

@@ -2,23 +2,13 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{Blend, DType};
-use half::f16;
-
 use super::activation::{clamp, sigmoid};
 use super::float::Float;
 use crate::{Call, Element};
+use fusionproxy_format::Blend;
 
-/// Runs `rows` of the composition.
-pub(super) fn run(op: &Blend<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => run_u8(op, call, rows),
-        DType::F16 => run_float::<f16>(op, call, rows),
-        DType::F32 => run_float::<f32>(op, call, rows),
-    }
-}
-
-fn run_u8(op: &Blend<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of the composition, in 8 bits.
+pub(super) fn run_u8(op: &Blend<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     // The call's constructor asks for the tables.
     let Some(weight) = op.weight else { return };
     let mix = |weight: i32, residual: i32, visible: u8, infrared: u8| {
@@ -41,7 +31,8 @@ fn run_u8(op: &Blend<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     }
 }
 
-fn run_float<T: Float>(op: &Blend<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of the composition, in floats.
+pub(super) fn run_float<T: Float>(op: &Blend<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     let residual = op.gain != 0.0;
     let terms =
         |a: T, b: T| (sigmoid(a.load()), if residual { op.gain * libm::tanhf(b.load()) } else { 0.0 });

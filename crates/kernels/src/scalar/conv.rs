@@ -5,8 +5,7 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{CHANNEL_BLOCK, Conv, ConvWeights, DType, packed_row};
-use half::f16;
+use fusionproxy_format::{CHANNEL_BLOCK, Conv, ConvWeights, packed_row};
 
 use super::activation::activate;
 use super::depthwise;
@@ -15,16 +14,25 @@ use super::quantise::Quantiser;
 use super::window::{forward, transposed};
 use crate::{Call, Dst, Lane, Src};
 
-/// Runs output rows `rows` of a convolution, transposed or not.
-pub(super) fn run<const TRANSPOSED: bool>(conv: &Conv<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
-    let depthwise = conv.geometry.depthwise();
-    match call.output().dtype() {
-        DType::U8 if depthwise => depthwise::run_u8::<TRANSPOSED>(conv, call, rows),
-        DType::U8 => run_u8::<TRANSPOSED>(conv, call, rows),
-        DType::F16 if depthwise => depthwise::run_float::<f16, TRANSPOSED>(conv, call, rows),
-        DType::F16 => run_float::<f16, TRANSPOSED>(conv, call, rows),
-        DType::F32 if depthwise => depthwise::run_float::<f32, TRANSPOSED>(conv, call, rows),
-        DType::F32 => run_float::<f32, TRANSPOSED>(conv, call, rows),
+/// Runs output rows `rows` of a convolution, transposed or not, in 8 bits.
+pub(super) fn run_u8<const TRANSPOSED: bool>(conv: &Conv<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+    if conv.geometry.depthwise() {
+        depthwise::run_u8::<TRANSPOSED>(conv, call, rows);
+    } else {
+        dense_u8::<TRANSPOSED>(conv, call, rows);
+    }
+}
+
+/// Runs output rows `rows` of a convolution, transposed or not, in floats.
+pub(super) fn run_float<T: Float, const TRANSPOSED: bool>(
+    conv: &Conv<'_>,
+    call: &Call<'_, '_>,
+    rows: Range<usize>,
+) {
+    if conv.geometry.depthwise() {
+        depthwise::run_float::<T, TRANSPOSED>(conv, call, rows);
+    } else {
+        dense_float::<T, TRANSPOSED>(conv, call, rows);
     }
 }
 
@@ -72,7 +80,7 @@ pub(super) fn at<T: Copy>(values: &[T], slot: usize) -> [T; CHANNEL_BLOCK] {
     core::array::from_fn(|i| values[slot + i])
 }
 
-fn run_u8<const TRANSPOSED: bool>(conv: &Conv<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+fn dense_u8<const TRANSPOSED: bool>(conv: &Conv<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     let (Some(src), Some(dst)) = (call.source::<u8>(0), call.target::<u8>()) else { return };
     let ConvWeights::Int8 { weights, bias, scale } = conv.weights else { return };
     let zero = i32::from(call.inputs()[0].quant.zero_point);
@@ -168,7 +176,7 @@ fn dot(acc: &mut [i32; CHANNEL_BLOCK], x: [i32; 4], w: &[i8; 4 * CHANNEL_BLOCK])
     }
 }
 
-fn run_float<T: Float, const TRANSPOSED: bool>(conv: &Conv<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+fn dense_float<T: Float, const TRANSPOSED: bool>(conv: &Conv<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     let (Some(src), Some(dst)) = (call.source::<T>(0), call.target::<T>()) else { return };
     let Some((weights, bias)) = T::weights(&conv.weights) else { return };
     let [kh, kw] = conv.geometry.window.kernel.map(usize::from);

@@ -6,32 +6,48 @@ use fusionproxy_format::DType;
 use half::f16;
 
 use super::float::Float;
+use super::linked_type;
 use super::quantise::{Quantiser, dequantise};
 use super::row::map1;
 use crate::Call;
 
-/// Runs `rows` of a conversion.
-pub(super) fn run(call: &Call<'_, '_>, rows: Range<usize>) {
-    let from = call.inputs()[0].quant;
-    match (call.inputs()[0].data.dtype(), call.output().dtype()) {
-        (DType::U8, DType::U8) => {
-            let (quantiser, per_step) = quantiser(call);
-            map1(call, rows, |q: u8| quantiser.any(dequantise(q, from) * per_step));
-        }
-        (DType::U8, DType::F16) => map1(call, rows, |q: u8| <f16 as Float>::store(dequantise(q, from))),
-        (DType::U8, DType::F32) => map1(call, rows, |q: u8| dequantise(q, from)),
-        (DType::F16, DType::U8) => quantise::<f16>(call, rows),
-        (DType::F32, DType::U8) => quantise::<f32>(call, rows),
-        (DType::F16, DType::F16) => map1(call, rows, |x: f16| x),
-        (DType::F16, DType::F32) => map1(call, rows, |x: f16| x.load()),
-        (DType::F32, DType::F16) => map1(call, rows, |x: f32| <f16 as Float>::store(x)),
-        (DType::F32, DType::F32) => map1(call, rows, |x: f32| x),
+/// Runs `rows` of a conversion between types in `SET`.
+pub(super) fn run<const SET: u32>(call: &Call<'_, '_>, rows: Range<usize>) {
+    match call.inputs()[0].data.dtype() {
+        DType::U8 if linked_type(SET, DType::U8) => from_u8::<SET>(call, rows),
+        DType::F16 if linked_type(SET, DType::F16) => from_float::<f16, SET>(call, rows),
+        DType::F32 if linked_type(SET, DType::F32) => from_float::<f32, SET>(call, rows),
+        _ => {}
     }
 }
 
-fn quantise<T: Float>(call: &Call<'_, '_>, rows: Range<usize>) {
-    let (quantiser, per_step) = quantiser(call);
-    map1(call, rows, |x: T| quantiser.any(x.load() * per_step));
+fn from_u8<const SET: u32>(call: &Call<'_, '_>, rows: Range<usize>) {
+    let from = call.inputs()[0].quant;
+    match call.output().dtype() {
+        DType::U8 if linked_type(SET, DType::U8) => {
+            let (quantiser, per_step) = quantiser(call);
+            map1(call, rows, |q: u8| quantiser.any(dequantise(q, from) * per_step));
+        }
+        DType::F16 if linked_type(SET, DType::F16) => {
+            map1(call, rows, |q: u8| <f16 as Float>::store(dequantise(q, from)));
+        }
+        DType::F32 if linked_type(SET, DType::F32) => map1(call, rows, |q: u8| dequantise(q, from)),
+        _ => {}
+    }
+}
+
+fn from_float<T: Float, const SET: u32>(call: &Call<'_, '_>, rows: Range<usize>) {
+    match call.output().dtype() {
+        DType::U8 if linked_type(SET, DType::U8) => {
+            let (quantiser, per_step) = quantiser(call);
+            map1(call, rows, |x: T| quantiser.any(x.load() * per_step));
+        }
+        DType::F16 if linked_type(SET, DType::F16) => {
+            map1(call, rows, |x: T| <f16 as Float>::store(x.load()));
+        }
+        DType::F32 if linked_type(SET, DType::F32) => map1(call, rows, |x: T| x.load()),
+        _ => {}
+    }
 }
 
 /// The end of a conversion to 8 bits, and output steps per real unit.

@@ -2,24 +2,14 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{CHANNEL_BLOCK, DType, Matmul};
-use half::f16;
-
 use super::float::Float;
 use super::quantise::Quantiser;
 use super::row::{channel_blocks, gather};
 use crate::{Call, Element, Lane, Src};
+use fusionproxy_format::{CHANNEL_BLOCK, Matmul};
 
-/// Runs `rows` of a product.
-pub(super) fn run(op: &Matmul, call: &Call<'_, '_>, rows: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => run_u8(op, call, rows),
-        DType::F16 => run_float::<f16>(op, call, rows),
-        DType::F32 => run_float::<f32>(op, call, rows),
-    }
-}
-
-fn run_u8(op: &Matmul, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a product, in 8 bits.
+pub(super) fn run_u8(op: &Matmul, call: &Call<'_, '_>, rows: Range<usize>) {
     let [za, zb] = [0, 1].map(|i| i32::from(call.inputs()[i].quant.zero_point));
     let quantiser = Quantiser::plain(call.output_quant());
     // At most 2^14 terms (`check_geometry`) of 255^2.
@@ -27,7 +17,8 @@ fn run_u8(op: &Matmul, call: &Call<'_, '_>, rows: Range<usize>) {
     product(op, call, rows, 0, step, |acc| quantiser.sum(acc, op.scale));
 }
 
-fn run_float<T: Float>(op: &Matmul, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a product, in floats.
+pub(super) fn run_float<T: Float>(op: &Matmul, call: &Call<'_, '_>, rows: Range<usize>) {
     let step = |acc: f32, a: T, b: T| acc + a.load() * b.load();
     product(op, call, rows, 0.0, step, |acc| T::store(acc * op.scale));
 }

@@ -4,22 +4,11 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{CHANNEL_BLOCK, DType, Norm, NormKind};
-use half::f16;
-
 use super::float::Float;
 use super::quantise::{Quantiser, dequantise};
 use super::row::{block_row, channel_blocks, gather, map_pixels, over_space};
 use crate::{Call, Element, Src};
-
-/// Runs `units` of a normalisation: rows (layer), channels (instance), or the one whole (global response).
-pub(super) fn run(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => run_u8(op, call, units),
-        DType::F16 => run_float::<f16>(op, call, units),
-        DType::F32 => run_float::<f32>(op, call, units),
-    }
-}
+use fusionproxy_format::{CHANNEL_BLOCK, Norm, NormKind};
 
 /// Sum and sum of squares of up to 2^23 8-bit elements.
 #[derive(Clone, Copy, Default)]
@@ -69,7 +58,8 @@ impl Standard {
     }
 }
 
-fn run_u8(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
+/// Runs `units` of a normalisation: rows (layer), channels (instance), or the one whole (global response), in 8 bits.
+pub(super) fn run_u8(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
     let quant = call.inputs()[0].quant;
     let quantiser = Quantiser::plain(call.output_quant());
     let per_step = 1.0 / call.output_quant().scale;
@@ -107,7 +97,8 @@ fn run_u8(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
     }
 }
 
-fn run_float<T: Float>(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
+/// Runs `units` of a normalisation: rows (layer), channels (instance), or the one whole (global response), in floats.
+pub(super) fn run_float<T: Float>(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
     let add = |a: f32, b: f32| a + b;
     match op.kind {
         NormKind::Layer => map_pixels::<T>(call, units, |out, lane| {

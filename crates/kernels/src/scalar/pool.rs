@@ -2,24 +2,14 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{CHANNEL_BLOCK, DType, Pool, PoolKind};
-use half::f16;
-
 use super::float::Float;
 use super::row::{channel_blocks, gather};
 use super::window::forward;
 use crate::{Call, Element};
+use fusionproxy_format::{CHANNEL_BLOCK, Pool, PoolKind};
 
-/// Runs `rows` of a pooling.
-pub(super) fn run(op: &Pool, call: &Call<'_, '_>, rows: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => run_u8(op, call, rows),
-        DType::F16 => run_float::<f16>(op, call, rows),
-        DType::F32 => run_float::<f32>(op, call, rows),
-    }
-}
-
-fn run_u8(op: &Pool, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a pooling, in 8 bits.
+pub(super) fn run_u8(op: &Pool, call: &Call<'_, '_>, rows: Range<usize>) {
     let kernel = op.window.kernel.map(u32::from);
     let zero = u32::from(call.inputs()[0].quant.zero_point);
     match op.kind {
@@ -41,7 +31,8 @@ fn run_u8(op: &Pool, call: &Call<'_, '_>, rows: Range<usize>) {
     }
 }
 
-fn run_float<T: Float>(op: &Pool, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a pooling, in floats.
+pub(super) fn run_float<T: Float>(op: &Pool, call: &Call<'_, '_>, rows: Range<usize>) {
     let kernel = op.window.kernel.map(f32::from);
     match op.kind {
         PoolKind::Max => {

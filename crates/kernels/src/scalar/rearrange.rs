@@ -2,37 +2,32 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{DType, Op, OpKind, Pad, PadMode, Slice, Transpose};
-use half::f16;
-
 use super::float::Float;
 use super::linked;
 use crate::{Call, Dst, Element, Src};
+use fusionproxy_format::{Op, OpKind, Pad, PadMode, Slice, Transpose};
 
-/// Runs `rows` of one of the operators above, if it is in `OPERATORS`.
-pub(super) fn run<const OPERATORS: u32>(call: &Call<'_, '_>, rows: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => typed::<u8, OPERATORS>(call, rows, |pad| pad.quantised),
-        DType::F16 => typed::<f16, OPERATORS>(call, rows, |pad| Float::store(pad.value)),
-        DType::F32 => typed::<f32, OPERATORS>(call, rows, |pad| pad.value),
-    }
+/// Runs `rows` of one of the operators above, if it is in `SET`, in 8 bits.
+pub(super) fn run_u8<const SET: u32>(call: &Call<'_, '_>, rows: Range<usize>) {
+    typed::<u8, SET>(call, rows, |pad| pad.quantised);
 }
 
-fn typed<T: Element, const OPERATORS: u32>(
-    call: &Call<'_, '_>,
-    rows: Range<usize>,
-    constant: impl Fn(&Pad) -> T,
-) {
+/// Runs `rows` of one of the operators above, if it is in `SET`, in floats.
+pub(super) fn run_float<T: Float, const SET: u32>(call: &Call<'_, '_>, rows: Range<usize>) {
+    typed::<T, SET>(call, rows, |pad| T::store(pad.value));
+}
+
+fn typed<T: Element, const SET: u32>(call: &Call<'_, '_>, rows: Range<usize>, constant: impl Fn(&Pad) -> T) {
     let (Some(src), Some(dst)) = (call.source::<T>(0), call.target::<T>()) else { return };
     match call.op() {
-        Op::Concat if linked(OPERATORS, OpKind::Concat) => concat(call, dst, rows),
-        Op::Slice(s) if linked(OPERATORS, OpKind::Slice) => slice(s, src, dst, rows),
-        Op::Pad(p) if linked(OPERATORS, OpKind::Pad) => pad(p, constant(p), src, dst, rows),
-        Op::PixelShuffle { block, channel_major } if linked(OPERATORS, OpKind::PixelShuffle) => {
+        Op::Concat if linked(SET, OpKind::Concat) => concat(call, dst, rows),
+        Op::Slice(s) if linked(SET, OpKind::Slice) => slice(s, src, dst, rows),
+        Op::Pad(p) if linked(SET, OpKind::Pad) => pad(p, constant(p), src, dst, rows),
+        Op::PixelShuffle { block, channel_major } if linked(SET, OpKind::PixelShuffle) => {
             shuffle(*block, *channel_major, src, dst, rows);
         }
-        Op::Transpose(t) if linked(OPERATORS, OpKind::Transpose) => transpose(t, src, dst, rows),
-        Op::Reshape if linked(OPERATORS, OpKind::Reshape) => reshape(src, dst, rows),
+        Op::Transpose(t) if linked(SET, OpKind::Transpose) => transpose(t, src, dst, rows),
+        Op::Reshape if linked(SET, OpKind::Reshape) => reshape(src, dst, rows),
         _ => {}
     }
 }

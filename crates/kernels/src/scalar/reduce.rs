@@ -2,22 +2,11 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{Axis, DType, Reduce, ReduceKind};
-use half::f16;
-
 use super::float::Float;
 use super::quantise::Quantiser;
 use super::row::{channel_blocks, map_pixels, over_space};
 use crate::Call;
-
-/// Runs `units` of a reduction: channels if it runs over space, else rows.
-pub(super) fn run(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => run_u8(op, call, units),
-        DType::F16 => run_float::<f16>(op, call, units),
-        DType::F32 => run_float::<f32>(op, call, units),
-    }
-}
+use fusionproxy_format::{Axis, Reduce, ReduceKind};
 
 /// Elements that one result is made of.
 fn count(op: &Reduce, call: &Call<'_, '_>) -> usize {
@@ -25,7 +14,8 @@ fn count(op: &Reduce, call: &Call<'_, '_>) -> usize {
     if op.axis == Axis::Space { shape.height * shape.width } else { shape.channels }
 }
 
-fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
+/// Runs `units` of a reduction: channels if it runs over space, else rows, in 8 bits.
+pub(super) fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
     let quantiser = Quantiser::plain(call.output_quant());
     let count = count(op, call);
     let scale = if op.kind == ReduceKind::Mean { op.scale / count as f32 } else { op.scale };
@@ -51,7 +41,8 @@ fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
     }
 }
 
-fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
+/// Runs `units` of a reduction: channels if it runs over space, else rows, in floats.
+pub(super) fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
     let count = count(op, call) as f32;
     let start = if op.kind == ReduceKind::Max { f32::NEG_INFINITY } else { 0.0 };
     let finish = |acc: f32| T::store(if op.kind == ReduceKind::Mean { acc / count } else { acc });

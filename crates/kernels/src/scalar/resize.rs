@@ -2,26 +2,23 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{DType, Resize, ResizeMode};
-use half::f16;
+use fusionproxy_format::{Resize, ResizeMode};
 
 use super::float::Float;
 use crate::{Call, Element, Lane};
 
-/// Runs `rows` of a resize.
-pub(super) fn run(op: &Resize, call: &Call<'_, '_>, rows: Range<usize>) {
-    match (op.mode, call.output().dtype()) {
-        (ResizeMode::NearestFloor | ResizeMode::NearestHalfPixel, DType::U8) => nearest::<u8>(op, call, rows),
-        (ResizeMode::NearestFloor | ResizeMode::NearestHalfPixel, DType::F16) => {
-            nearest::<f16>(op, call, rows);
-        }
-        (ResizeMode::NearestFloor | ResizeMode::NearestHalfPixel, DType::F32) => {
-            nearest::<f32>(op, call, rows);
-        }
-        (_, DType::U8) => bilinear_u8(op, call, rows),
-        (_, DType::F16) => bilinear_float::<f16>(op, call, rows),
-        (_, DType::F32) => bilinear_float::<f32>(op, call, rows),
-    }
+/// Runs `rows` of a resize in 8 bits.
+pub(super) fn run_u8(op: &Resize, call: &Call<'_, '_>, rows: Range<usize>) {
+    if interpolates(op) { bilinear_u8(op, call, rows) } else { nearest::<u8>(op, call, rows) }
+}
+
+/// Runs `rows` of a resize in floats.
+pub(super) fn run_float<T: Float>(op: &Resize, call: &Call<'_, '_>, rows: Range<usize>) {
+    if interpolates(op) { bilinear_float::<T>(op, call, rows) } else { nearest::<T>(op, call, rows) }
+}
+
+fn interpolates(op: &Resize) -> bool {
+    !matches!(op.mode, ResizeMode::NearestFloor | ResizeMode::NearestHalfPixel)
 }
 
 /// The map of one axis from `output` positions to source coordinates: (position * scale + offset) / divisor. Extents are

@@ -2,23 +2,13 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{Axis, CHANNEL_BLOCK, DType, Softmax};
-use half::f16;
-
 use super::float::Float;
 use super::row::{block_row, channel_blocks, gather, map_pixels};
 use crate::{Call, Dst, Element};
+use fusionproxy_format::{Axis, CHANNEL_BLOCK, Softmax};
 
-/// Runs `rows` of a softmax.
-pub(super) fn run(op: &Softmax<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
-    match call.output().dtype() {
-        DType::U8 => run_u8(op, call, rows),
-        DType::F16 => run_float::<f16>(op, call, rows),
-        DType::F32 => run_float::<f32>(op, call, rows),
-    }
-}
-
-fn run_u8(op: &Softmax<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a softmax, in 8 bits.
+pub(super) fn run_u8(op: &Softmax<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     // The call's constructor asks for the table.
     let Some(exp) = op.exp else { return };
     let exp = |max: u8, q: u8| u32::from(exp[usize::from(max.wrapping_sub(q))]);
@@ -51,14 +41,16 @@ fn run_u8(op: &Softmax<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     }
 }
 
-fn run_float<T: Float>(op: &Softmax<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
+/// Runs `rows` of a softmax, in floats.
+pub(super) fn run_float<T: Float>(op: &Softmax<'_>, call: &Call<'_, '_>, rows: Range<usize>) {
     let larger = |max: f32, v: T| if v.load() > max { v.load() } else { max };
     if op.axis == Axis::Channel {
         map_pixels::<T>(call, rows, |out, lane| {
             let max = lane.iter().fold(f32::NEG_INFINITY, larger);
-            let exp = |v: T| libm::expf(v.load() - max);
-            let sum: f32 = lane.iter().map(exp).sum();
-            out.map(lane, |v| T::store(exp(v) / sum));
+            // The exponentials wait in the output.
+            out.map(lane, |v| T::store(libm::expf(v.load() - max)));
+            let sum: f32 = out.as_lane().iter().map(Float::load).sum();
+            out.map(out.as_lane(), |e| T::store(e.load() / sum));
         });
         return;
     }
@@ -68,15 +60,21 @@ fn run_float<T: Float>(op: &Softmax<'_>, call: &Call<'_, '_>, rows: Range<usize>
         for (_, lane) in block_row(&src, y, block) {
             gather(&mut max, lane, |_, max, v| larger(max, v));
         }
-        let exp = |i: usize, v: T| libm::expf(v.load() - max[i]);
         let mut sum = [0.0; CHANNEL_BLOCK];
-        for (_, lane) in block_row(&src, y, block) {
-            gather(&mut sum, lane, |i, sum, v| sum + exp(i, v));
-        }
         for (x, lane) in block_row(&src, y, block) {
-            let mut out = [T::default(); CHANNEL_BLOCK];
-            gather(&mut out, lane, |i, _, v| T::store(exp(i, v) / sum[i]));
-            dst.pixel(y, x).slice(block.0, block.1).fill_array(out);
+            // The exponentials wait in the output.
+            let mut exp = [T::default(); CHANNEL_BLOCK];
+            gather(&mut exp, lane, |i, _, v| T::store(libm::expf(v.load() - max[i])));
+            dst.pixel(y, x).slice(block.0, block.1).fill_array(exp);
+            for (sum, exp) in sum.iter_mut().zip(exp) {
+                *sum += exp.load();
+            }
+        }
+        for x in 0..dst.shape().width {
+            let out = dst.pixel(y, x).slice(block.0, block.1);
+            let mut share = [T::default(); CHANNEL_BLOCK];
+            gather(&mut share, out.as_lane(), |i, _, exp| T::store(exp.load() / sum[i]));
+            out.fill_array(share);
         }
     }
 }
