@@ -14,7 +14,7 @@ pub trait Backend: Sync {
     /// Name as `{architecture}-{extension}`.
     fn name(&self) -> &'static str;
 
-    /// Computes the units `units` of `call` (see [`Call::units`]). `scratch` is aligned to 64 bytes and holds at least
+    /// Computes the units `units` of `call` (see [`Call::units`]), at least one. `scratch` is aligned to 64 bytes and holds at least
     /// [`Backend::scratch_bytes`] for this operator; its contents are arbitrary before and after.
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]);
 

@@ -10,9 +10,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use support::{Case, Rng, for_all};
 
-/// The SIMD backends of this architecture that this CPU supports.
-fn backends() -> Vec<Box<dyn Backend>> {
-    vec![]
+/// The SIMD backends of this architecture that this CPU supports; their detection needs the feature `std`.
+fn backends() -> Vec<&'static dyn Backend> {
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    return fusionproxy_kernels::x86::backends().collect();
+    #[cfg(not(all(target_arch = "x86_64", feature = "std")))]
+    return Vec::new();
 }
 
 #[test]
@@ -20,11 +23,11 @@ fn every_backend_agrees_with_the_scalar_kernels() {
     for backend in backends() {
         for_all(256, |case| {
             let want = case.run(&Scalar::ALL);
-            agree(case, &case.run(&*backend), &want)?;
+            agree(case, &case.run(backend), &want)?;
             let mut rng = Rng::new(want.len() as u64);
             let cuts = [(); 3].map(|()| rng.next() as usize);
-            agree(case, &case.run_parts(&*backend, &cuts), &want)?;
-            if let Some(got) = case.run_line_buffered(&*backend) {
+            agree(case, &case.run_parts(backend, &cuts), &want)?;
+            if let Some(got) = case.run_line_buffered(backend) {
                 agree(case, &got, &want)?;
             }
             Ok(())

@@ -35,6 +35,7 @@ impl Case {
             let mut bounds: Vec<usize> = cuts.iter().map(|c| c % call.units()).collect();
             bounds.extend([0, call.units()]);
             bounds.sort_unstable();
+            bounds.dedup();
             for part in bounds.windows(2).rev() {
                 self.units(backend, call, part[0]..part[1]);
             }
