@@ -19,11 +19,16 @@ const REACH2: f32 = 484.0;
 pub(super) struct Lighting<'a> {
     pub(super) climate: &'a Climate,
     pub(super) world: &'a World,
+    /// Whether anyone looks: tracing the thermal band alone needs no light.
+    pub(super) needed: bool,
 }
 
 impl Lighting<'_> {
     /// Irradiance at `p` (relative to the camera's foot) on a surface with unit normal `n`.
     pub(super) fn on(&self, p: V3, n: V3) -> V3 {
+        if !self.needed {
+            return V3::ZERO;
+        }
         let c = self.climate;
         let mut sum = c.ambient * (0.62 + 0.38 * n.1);
         if c.sun.0 > 0.0 {

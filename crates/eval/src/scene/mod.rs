@@ -158,7 +158,7 @@ impl Scene {
             self.kelvin.clear();
             self.kelvin.resize(view.pixels(), 0.0);
         }
-        let lighting = Lighting { climate: &self.climate, world: &self.world };
+        let lighting = Lighting { climate: &self.climate, world: &self.world, needed: VISIBLE };
         let items = &self.world.items;
         for y in 0..view.height {
             let line = warp.line(0, width, y);
@@ -218,7 +218,7 @@ impl Scene {
 
     /// Share of a disc (centre and radius in scene pixels) that no object nearer than `z` hides, from five rays.
     fn in_sight(&self, at: [f32; 2], z: f32, radius: f32, view: &Projection) -> f32 {
-        let lighting = Lighting { climate: &self.climate, world: &self.world };
+        let lighting = Lighting { climate: &self.climate, world: &self.world, needed: false };
         let r = 0.6 * radius;
         let mut seen = 0.0;
         for (ox, oy) in [(0.0, 0.0), (r, 0.0), (-r, 0.0), (0.0, r), (0.0, -r)] {

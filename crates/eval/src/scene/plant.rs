@@ -60,7 +60,8 @@ impl Tree {
                 crown = if crown > 1e3 { d } else { mix(crown, d, h) - 0.25 * h * (1.0 - h) };
             }
         }
-        if crown.min(stem) > 0.7 + px {
+        // Fraying moves the edge of the crown by at most 0.45 m.
+        if crown > 0.46 + 0.5 * px.max(0.05) && stem > 0.5 * px {
             return None;
         }
         let leaf = fbm(u * 3.4, v * 3.4, self.id);
