@@ -7,9 +7,9 @@
 
 mod case;
 mod generate;
-mod owned;
+pub mod owned;
 mod rng;
-mod tensor;
+pub mod tensor;
 
 use fusionproxy_format::{DType, OpKind};
 use proptest::prelude::*;
