@@ -7,6 +7,33 @@
 //!
 //! Executors are independent: any number may run from one artifact, one plan and one pool of workers, each with an arena
 //! of its own.
+//!
+//! ```
+//! use fusionproxy_core::executor::Executor;
+//! use fusionproxy_core::frame::Plane;
+//! use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+//! use fusionproxy_format::Artifact;
+//! use fusionproxy_kernels::{Inline, Scalar};
+//!
+//! /// Fuses two luma planes of 640 x 480 px.
+//! fn fuse(
+//!     artifact: &[u8],
+//!     arena: &mut [u8],
+//!     visible: &[u8],
+//!     infrared: &[u8],
+//!     fused: &mut [u8],
+//! ) -> Result<(), Box<dyn std::error::Error>> {
+//!     let artifact = Artifact::new(artifact)?;
+//!     let (mut tensors, mut steps) = ([TensorSlot::EMPTY; 64], [Step::EMPTY; 64]);
+//!     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
+//!     let plan = Plan::new(&artifact, 480, 640, PlanOptions::default(), &Scalar::ALL, storage)?;
+//!     let mut executor = Executor::new(&plan, arena, Scalar::ALL, &Inline)?;
+//!     let visible = Plane::new(640, 480, 640, visible)?;
+//!     let infrared = Plane::new(640, 480, 640, infrared)?;
+//!     executor.run(visible, infrared, fused, 640)?;
+//!     Ok(())
+//! }
+//! ```
 
 mod error;
 mod image;

@@ -74,6 +74,63 @@ fn a_student_stays_near_the_lower_bound() {
     }
 }
 
+/// Two encoders of residual blocks over five scales, gated fusion at each, a U-Net decoder: the shape of the large
+/// students, with more operators than any of them.
+fn large_student(dtype: DType) -> Bytes {
+    let mut net = Net::new(dtype);
+    let mut scales: Vec<Vec<u16>> = Vec::new();
+    for input in [net.visible, net.infrared] {
+        let mut x = input;
+        let mut features = Vec::new();
+        for (channels, blocks) in [(8, 1), (12, 2), (16, 4), (24, 8), (32, 12)] {
+            x = net.conv(x, channels, 3, true);
+            for _ in 0..blocks {
+                let wide = net.conv(x, channels * 4, 1, false);
+                let wide = net.affine(wide);
+                let narrow = net.conv(wide, channels, 1, false);
+                x = net.add(narrow, x);
+            }
+            features.push(x);
+        }
+        scales.push(features);
+    }
+    let mut fused: Vec<u16> = Vec::new();
+    for (v, i) in scales[0].clone().into_iter().zip(scales[1].clone()) {
+        let both = net.concat(&[v, i]);
+        let channels = net.shape(v).channels;
+        let mixed = net.conv(both, channels, 1, false);
+        let mean = net.mean(both);
+        let gate = net.conv(mean, channels, 1, false);
+        let gated = net.add(mixed, gate);
+        let sum = net.add(v, i);
+        fused.push(net.add(sum, gated));
+    }
+    let mut x = fused.pop().unwrap();
+    while let Some(skip) = fused.pop() {
+        let narrow = net.conv(x, 16, 1, false);
+        let up = net.up(narrow);
+        let joined = net.concat(&[up, skip]);
+        x = net.conv(joined, 16, 3, false);
+    }
+    let logits = net.conv(x, 8, 3, false);
+    let fused = net.blend(logits, 2);
+    net.finish(fused, 32, None)
+}
+
+#[test]
+fn a_large_student_stays_near_the_lower_bound() {
+    let bytes = large_student(DType::U8);
+    let artifact = bytes.artifact();
+    assert!(artifact.op_count() > 250);
+    for (height, width) in [(480, 640), (1080, 1920), (97, 300)] {
+        let mut tables = Tables::new(&artifact);
+        let plan = tables.plan(&artifact, height, width, 1).unwrap();
+        check(&plan);
+        let ratio = plan.activation_bytes() as f64 / plan.lower_bound_bytes() as f64;
+        assert!(ratio <= 1.1, "{ratio}");
+    }
+}
+
 /// Elided steps of a plan, by name.
 fn elided<'a>(plan: &Plan<'a, '_>) -> Vec<&'a str> {
     plan.steps().iter().filter(|s| s.is_elided()).filter_map(|s| Some(s.entry()?.name)).collect()
