@@ -1,9 +1,9 @@
 //! Random networks: the executor, with all its sharing of memory, agrees with the interpreter in every tensor.
 
 use fusionproxy_core::executor::{Executor, Moment};
-use fusionproxy_core::frame::Plane;
-use fusionproxy_format::{DType, TensorId};
-use fusionproxy_kernels::{Inline, Scalar};
+use fusionproxy_core::frame::{Plane, RgbImage};
+use fusionproxy_format::{Artifact, DType, TensorId};
+use fusionproxy_kernels::{Inline, Scalar, macs};
 use proptest::prelude::*;
 
 use crate::net::{Bytes, Net};
@@ -95,6 +95,45 @@ proptest! {
                     assert_eq!(got, expected[o.op], "operator {} {}", o.op, o.entry.name);
                 }
             }).unwrap();
+        }
+    }
+
+    /// What the artifact's checks let through can be planned and run, or is refused with an error.
+    #[test]
+    fn scrambled_artifacts_never_panic(
+        dtype in prop_oneof![Just(DType::F32), Just(DType::F16), Just(DType::U8)],
+        choices in prop::collection::vec(0..10_000u32, 1..8),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = network(dtype, &choices);
+        let tables = bytes.artifact().header().strings.get() as usize;
+        for (index, value) in changes {
+            bytes.get_mut()[8 + index.index(tables - 8)] = value;
+        }
+        let Ok(artifact) = Artifact::new_ignoring_checksum(bytes.get()) else { return Ok(()) };
+        let (height, width) = artifact.fixed_size().unwrap_or((6, 9));
+        let mut tables = Tables::new(&artifact);
+        let Ok(plan) = tables.plan(&artifact, height, width, 1) else { return Ok(()) };
+        check(&plan);
+        let work: u64 = plan.steps().iter().filter_map(|step| {
+            let entry = step.entry()?;
+            let shape = |id| plan.placement(id).map(|p| p.layout.shape);
+            let (input, output) = (shape(entry.input(0)?)?, shape(entry.output)?);
+            Some(macs(&entry.op, input, output) + output.elements() as u64)
+        }).sum();
+        let image = vec![50; height * width * 3];
+        let plane = Plane::new(width, height, width, &image).unwrap();
+        if work < 1 << 20 && plan.arena_bytes() < 1 << 22 {
+            let mut arena = Bytes::zeroed(plan.arena_bytes());
+            let mut executor = Executor::new(&plan, arena.get_mut(), Scalar::ALL, &Inline).unwrap();
+            let stride = width * executor.fused_channels();
+            let mut fused = vec![0; stride * height];
+            let colour = RgbImage::new(width, height, width * 3, &image).unwrap();
+            let run = match artifact.tensor(artifact.visible()).unwrap().channels {
+                1 => executor.run(plane, plane, &mut fused, stride),
+                _ => executor.run(colour, plane, &mut fused, stride),
+            };
+            prop_assert_eq!(run, Ok(()));
         }
     }
 }
