@@ -6,10 +6,6 @@
 //! weights repeat with period `pitch`; they are laid out once a call for the `period` vectors after which the pattern
 //! meets the vector length again. Four taps are interleaved by byte and multiplied at once.
 
-use core::arch::x86_64::{
-    __m128i, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpackhi_epi16, _mm_unpacklo_epi8,
-    _mm_unpacklo_epi16,
-};
 use core::ops::Range;
 
 use fusionproxy_format::{Conv, ConvWeights, padded_channels};
@@ -17,6 +13,7 @@ use fusionproxy_format::{Conv, ConvWeights, padded_channels};
 use super::isa::Isa;
 use super::requant::Requant;
 use super::stage::{Arena, Channels, Stage, StagePlan, copy_pixels};
+use super::transpose::Bytes;
 use crate::{AnyDst, AnySrc, Call, Shape};
 
 /// Most taps, rounded up to a multiple of 4.
@@ -208,36 +205,16 @@ fn interleave<I: Isa>(
         for group in 0..sizes.taps / 4 {
             let to = &mut packed[(vector * sizes.taps / 4 + group) * 4 * I::VECTOR..][..4 * I::VECTOR];
             for lane in 0..lanes {
-                let load = |tap: usize| {
-                    let bytes =
-                        &spread[(group * 4 + tap) * elements + vector * I::VECTOR + lane * 16..][..16];
-                    // SAFETY: 16 readable bytes, and SSE2 belongs to the architecture.
-                    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-                };
-                // SAFETY: SSE2 belongs to the architecture.
-                let quarters = unsafe { transpose(load(0), load(1), load(2), load(3)) };
+                let at = vector * I::VECTOR + lane * 16;
+                let quarters = Bytes::interleave(
+                    [0, 1, 2, 3].map(|tap| Bytes::of(&spread[(group * 4 + tap) * elements + at..])),
+                );
                 for (j, q) in quarters.into_iter().enumerate() {
-                    let bytes = &mut to[(j * lanes + lane) * 16..][..16];
-                    // SAFETY: 16 writable bytes, and SSE2 belongs to the architecture.
-                    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), q) };
+                    q.store(&mut to[(j * lanes + lane) * 16..]);
                 }
             }
         }
     }
-}
-
-/// Quarter j holds bytes 4 j..4 j + 4 of a, b, c, d, interleaved.
-#[inline]
-#[target_feature(enable = "sse2")]
-fn transpose(a: __m128i, b: __m128i, c: __m128i, d: __m128i) -> [__m128i; 4] {
-    let (ab_lo, ab_hi) = (_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b));
-    let (cd_lo, cd_hi) = (_mm_unpacklo_epi8(c, d), _mm_unpackhi_epi8(c, d));
-    [
-        _mm_unpacklo_epi16(ab_lo, cd_lo),
-        _mm_unpackhi_epi16(ab_lo, cd_lo),
-        _mm_unpacklo_epi16(ab_hi, cd_hi),
-        _mm_unpackhi_epi16(ab_hi, cd_hi),
-    ]
 }
 
 /// Lays per-channel values out as [`DepthwiseRow::bias`].

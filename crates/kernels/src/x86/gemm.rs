@@ -36,6 +36,9 @@ pub(super) struct GemmRow<'a> {
     pub(super) bias: *const i32,
     /// Scale, 16 a block.
     pub(super) scale: *const f32,
+    /// Whether a run is interleaved with its right neighbour's, 4 bytes of each in turn. `step` then belongs to two pixels,
+    /// and at most 8 channels are computed. Such runs need an even number of pixels, or twice as many bytes of slack.
+    pub(super) pairs: bool,
     /// First output channel of pixel 0.
     pub(super) out: *mut u8,
     /// Bytes between output pixels.
@@ -55,14 +58,23 @@ enum Access {
     Rows,
     /// From staged rows; a run is one pixel (dilated windows).
     Pixels,
+    /// From staged rows that are interleaved with themselves, moved by a stride: with at most 8 outputs, a register of
+    /// weights serves two pixels.
+    Pairs,
 }
 
-fn access(conv: &Conv<'_>) -> Option<Access> {
+fn access<I: Isa>(conv: &Conv<'_>) -> Option<Access> {
     let (g, w) = (&conv.geometry, &conv.geometry.window);
     let channels = g.input_channels / g.groups;
     let [kh, kw] = w.kernel.map(usize::from);
     let access = if kh == 1 && kw == 1 && w.pad == [0; 4] && channels.is_multiple_of(4) {
         Access::Direct
+    } else if (w.dilation[1] == 1 || kw == 1)
+        && channels.is_multiple_of(4)
+        && g.output_channels / g.groups <= 8
+        && I::PAIRS
+    {
+        Access::Pairs
     } else if w.dilation[1] == 1 || kw == 1 {
         Access::Rows
     } else if channels.is_multiple_of(4) {
@@ -75,20 +87,27 @@ fn access(conv: &Conv<'_>) -> Option<Access> {
 }
 
 /// Whether [`run`] takes this convolution.
-pub(super) fn supports(conv: &Conv<'_>) -> bool {
-    matches!(conv.weights, ConvWeights::Int8 { .. }) && !conv.geometry.depthwise() && access(conv).is_some()
+pub(super) fn supports<I: Isa>(conv: &Conv<'_>) -> bool {
+    matches!(conv.weights, ConvWeights::Int8 { .. })
+        && !conv.geometry.depthwise()
+        && access::<I>(conv).is_some()
 }
 
 /// Bytes between staged pixels.
-fn plan(conv: &Conv<'_>, output: Shape) -> StagePlan {
-    StagePlan::new(&conv.geometry.window, output, conv.geometry.input_channels / conv.geometry.groups, false)
+fn plan(conv: &Conv<'_>, output: Shape, access: Access) -> StagePlan {
+    let g = &conv.geometry;
+    let pitch = g.input_channels / g.groups;
+    let plan = StagePlan::new(&g.window, output, pitch, false);
+    if access == Access::Pairs { plan.paired(usize::from(g.window.stride[1]) * pitch) } else { plan }
 }
 
 /// Scratch of [`run`].
-pub(super) fn scratch_bytes(conv: &Conv<'_>, output: Shape) -> usize {
-    match access(conv) {
-        Some(Access::Rows | Access::Pixels) => Arena::size(plan(conv, output).bytes()) + 64,
-        _ => 0,
+pub(super) fn scratch_bytes<I: Isa>(conv: &Conv<'_>, output: Shape) -> usize {
+    match access::<I>(conv) {
+        Some(access @ (Access::Rows | Access::Pixels | Access::Pairs)) => {
+            Arena::size(plan(conv, output, access).bytes()) + 64
+        }
+        Some(Access::Direct) | None => 0,
     }
 }
 
@@ -102,7 +121,7 @@ pub(super) fn run<I: Isa>(
 ) -> bool {
     let (AnySrc::U8(source), AnyDst::U8(out)) = (call.inputs()[0].data, call.output()) else { return false };
     let ConvWeights::Int8 { weights, bias, scale } = conv.weights else { return false };
-    let Some(access) = access(conv) else { return false };
+    let Some(access) = access::<I>(conv) else { return false };
     let (g, w) = (&conv.geometry, &conv.geometry.window);
     let (inputs, outputs) = (g.input_channels / g.groups, g.output_channels / g.groups);
     let [kh, kw] = w.kernel.map(usize::from);
@@ -127,6 +146,7 @@ pub(super) fn run<I: Isa>(
             quads: if access == Access::Pixels { inputs / 4 } else { row_bytes / 4 },
             step,
             pixels,
+            pairs: access == Access::Pairs,
             weights: weights[slot * block_bytes..].as_ptr(),
             bias: bias[slot..].as_ptr(),
             scale: scale[slot..].as_ptr(),
@@ -176,8 +196,9 @@ pub(super) fn run<I: Isa>(
                 }
             }
         }
-        Access::Rows | Access::Pixels => {
-            let plan = plan(conv, out.shape());
+        Access::Rows | Access::Pixels | Access::Pairs => {
+            let plan = plan(conv, out.shape(), access);
+            let pair = if access == Access::Pairs { 4 } else { 1 };
             let mut arena = Arena::new(scratch);
             let memory = arena.take(plan.bytes());
             for group in 0..g.groups {
@@ -195,7 +216,7 @@ pub(super) fn run<I: Isa>(
                         }
                     }
                     for t in 0..tiles {
-                        leaf(group, tile(t), &taps[..n], sx * inputs, width, out.ptr(y, 0));
+                        leaf(group, tile(t), &taps[..n], sx * inputs * pair, width, out.ptr(y, 0));
                     }
                 }
             }

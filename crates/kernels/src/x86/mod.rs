@@ -6,12 +6,14 @@
 
 mod avx512;
 mod depthwise;
+mod depthwise_planes;
 mod gemm;
 mod isa;
 mod requant;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod transpose;
 
 use core::ops::Range;
 
@@ -25,8 +27,11 @@ const EVERY: u32 = u32::MAX;
 
 fn run<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
     let done = match call.op() {
+        Op::Conv(c) if depthwise_planes::supports::<I>(c) => {
+            depthwise_planes::run::<I>(call, c, units.clone(), scratch)
+        }
         Op::Conv(c) if depthwise::supports(c) => depthwise::run::<I>(call, c, units.clone(), scratch),
-        Op::Conv(c) if gemm::supports(c) => gemm::run::<I>(call, c, units.clone(), scratch),
+        Op::Conv(c) if gemm::supports::<I>(c) => gemm::run::<I>(call, c, units.clone(), scratch),
         _ => false,
     };
     if !done {
@@ -36,8 +41,9 @@ fn run<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]
 
 fn scratch_bytes<I: isa::Isa>(op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
     let own = match op {
+        Op::Conv(c) if depthwise_planes::supports::<I>(c) => depthwise_planes::scratch_bytes(c, output),
         Op::Conv(c) if depthwise::supports(c) => depthwise::scratch_bytes::<I>(c, output),
-        Op::Conv(c) if gemm::supports(c) => gemm::scratch_bytes(c, output),
+        Op::Conv(c) if gemm::supports::<I>(c) => gemm::scratch_bytes::<I>(c, output),
         _ => 0,
     };
     own.max(scalar::scratch_bytes(op, dtype, input, output))
@@ -60,8 +66,11 @@ macro_rules! backend {
 
             fn kernel(&self, op: &Op<'_>, _: DType) -> &'static str {
                 match op {
+                    Op::Conv(c) if depthwise_planes::supports::<Self>(c) => {
+                        concat!($name, "-depthwise-planes")
+                    }
                     Op::Conv(c) if depthwise::supports(c) => concat!($name, "-depthwise"),
-                    Op::Conv(c) if gemm::supports(c) => concat!($name, "-gemm"),
+                    Op::Conv(c) if gemm::supports::<Self>(c) => concat!($name, "-gemm"),
                     _ => "scalar",
                 }
             }

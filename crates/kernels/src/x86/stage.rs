@@ -6,10 +6,11 @@
 
 use fusionproxy_format::Window;
 
+use super::transpose::Bytes;
 use crate::{Element, Shape, Src};
 
 /// Bytes that may be read past the end of a staged row.
-pub(super) const SLACK: usize = 128;
+pub(super) const SLACK: usize = 512;
 
 /// Hands out parts of a worker's scratch, each aligned to 64 bytes.
 pub(super) struct Arena<'s>(&'s mut [u8]);
@@ -122,27 +123,62 @@ pub(super) struct StagePlan {
     columns: usize,
     /// Bytes between neighbouring columns of one phase.
     pitch: usize,
+    /// Channels are stored in planes of `pitch` each; the last one may have fewer, and half the pitch.
+    planes: usize,
+    /// Pitch of the last plane.
+    last_pitch: usize,
     /// Bytes of a row.
     row: usize,
+    /// Bytes by which a row is moved before it is interleaved with itself, 4 bytes each in turn; 0 if it is not. The
+    /// interleaved row lies behind the plain one.
+    pair: usize,
 }
 
 impl StagePlan {
     /// Rows for `window` over an input that gives `output`; `pitch` bytes a pixel; columns split by the stride's phase if
     /// `split`.
     pub(super) fn new(window: &Window, output: Shape, pitch: usize, split: bool) -> Self {
+        Self::sized(window, output, pitch, split, 1, pitch)
+    }
+
+    /// Rows in planes of 16 channels, one behind the other; a last plane of at most 8 has a pitch of 8.
+    pub(super) fn planes(window: &Window, output: Shape, channels: usize) -> Self {
+        let rest = channels % 16;
+        let last = if rest == 0 || rest > 8 { 16 } else { 8 };
+        Self::sized(window, output, 16, false, channels.div_ceil(16), last)
+    }
+
+    fn sized(
+        window: &Window,
+        output: Shape,
+        pitch: usize,
+        split: bool,
+        planes: usize,
+        last_pitch: usize,
+    ) -> Self {
         let reach =
             |axis: usize| (usize::from(window.kernel[axis]) - 1) * usize::from(window.dilation[axis]) + 1;
         let stride = usize::from(window.stride[1]);
         let width = (output.width - 1) * stride + reach(1);
         let phases = if split { stride } else { 1 };
         let columns = width.div_ceil(phases);
+        let row = ((planes - 1) * pitch + last_pitch) * phases * columns + SLACK;
         Self {
             ring: reach(0),
             phases,
             columns,
             pitch,
-            row: (phases * columns * pitch + SLACK).next_multiple_of(64),
+            planes,
+            last_pitch,
+            row: row.next_multiple_of(64),
+            pair: 0,
         }
+    }
+
+    /// With rows that are interleaved with themselves, moved by `bytes`, a multiple of 4. Rows are then only read
+    /// interleaved.
+    pub(super) fn paired(self, bytes: usize) -> Self {
+        Self { pair: bytes, row: self.row * 3, ..self }
     }
 
     /// Bytes of scratch: the ring and a row of border.
@@ -153,6 +189,12 @@ impl StagePlan {
     /// Byte offset of column `x`, counted from the left border.
     pub(super) fn column(&self, x: usize) -> usize {
         ((x % self.phases) * self.columns + x / self.phases) * self.pitch
+    }
+
+    /// Byte offset and pitch of plane `i`.
+    pub(super) fn plane(&self, i: usize) -> (usize, usize) {
+        let pitch = if i + 1 == self.planes { self.last_pitch } else { self.pitch };
+        (i * self.phases * self.columns * self.pitch, pitch)
     }
 }
 
@@ -205,18 +247,24 @@ impl<'m, T: Element> Stage<'m, T> {
     /// Rows must be asked for in an order in which no row precedes one asked for earlier by the window's reach.
     pub(super) fn row(&mut self, y: isize) -> *const u8 {
         let height = self.channels.source.shape().height;
-        let Ok(y) = usize::try_from(y) else { return self.slot(self.plan.ring) };
+        // Of a paired row, the part behind the plain one.
+        let skip = if self.plan.pair > 0 { self.plan.row / 3 } else { 0 };
+        let border = self.slot(self.plan.ring).wrapping_add(skip);
+        let Ok(y) = usize::try_from(y) else { return border };
         if y >= height {
-            return self.slot(self.plan.ring);
+            return border;
         }
         if y >= self.next {
             let first = self.next.max((y + 1).saturating_sub(self.plan.ring));
             for row in first..=y {
                 self.fill(row);
+                if self.plan.pair > 0 {
+                    self.interleave(row);
+                }
             }
             self.next = y + 1;
         }
-        self.slot(y % self.plan.ring)
+        self.slot(y % self.plan.ring).wrapping_add(skip)
     }
 
     fn slot(&self, slot: usize) -> *mut u8 {
@@ -226,11 +274,17 @@ impl<'m, T: Element> Stage<'m, T> {
     }
 
     fn fill(&self, y: usize) {
-        let StagePlan { phases, columns, pitch, .. } = self.plan;
-        let layout = self.channels.source.layout();
+        let StagePlan { phases, columns, planes, .. } = self.plan;
+        let Channels { source, first: first_channel, count } = self.channels;
+        let layout = source.layout();
         let width = layout.shape.width;
-        for phase in 0..phases {
-            let to = self.slot(y % self.plan.ring).wrapping_add(phase * columns * pitch);
+        for part in 0..phases * planes {
+            let (phase, plane) = (part % phases, part / phases);
+            let (offset, pitch) = self.plan.plane(plane);
+            let to = self.slot(y % self.plan.ring).wrapping_add(offset + phase * columns * pitch);
+            // With several planes, each but the last has as many channels as bytes.
+            let (skip, len) =
+                if planes == 1 { (0, count) } else { (plane * 16, (count - plane * 16).min(16)) };
             // Column j of this phase is image column j * phases + phase - left.
             let first = self.left.saturating_sub(phase).div_ceil(phases).min(columns);
             let end = (width + self.left).saturating_sub(phase).div_ceil(phases).clamp(first, columns);
@@ -242,22 +296,21 @@ impl<'m, T: Element> Stage<'m, T> {
                 core::ptr::write_bytes(to, self.border, first * pitch);
                 core::ptr::write_bytes(to.add(end * pitch), self.border, (columns - end) * pitch);
                 if first < end {
-                    let from = self
-                        .channels
-                        .source
-                        .ptr(y, first * phases + phase - self.left)
-                        .add(self.channels.first);
+                    let from = source.ptr(y, first * phases + phase - self.left).add(first_channel + skip);
                     let from_pitch = phases * layout.pixel * size_of::<T>();
-                    (self.copy)(
-                        from.cast(),
-                        from_pitch,
-                        to.add(first * pitch),
-                        pitch,
-                        end - first,
-                        self.channels.count,
-                    );
+                    (self.copy)(from.cast(), from_pitch, to.add(first * pitch), pitch, end - first, len);
                 }
             }
         }
+    }
+
+    /// Writes the interleaved form of a staged row.
+    fn interleave(&self, y: usize) {
+        let plain = self.plan.row / 3;
+        let slot = self.slot(y % self.plan.ring);
+        // What is read past the row and its slack is not needed: it would pair with columns past the last one.
+        let len = plain - self.plan.pair.min(plain);
+        // SAFETY: a slot has three times `plain` bytes; the moved row ends where the plain one does.
+        unsafe { Bytes::pair(slot, slot.add(self.plan.pair), slot.add(plain), len / 16) };
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Finish {
     zero: __m512i,
     lo: __m512i,
     hi: __m512i,
+    /// Whether there is more to do than to saturate to 0..=255.
+    more: bool,
     table: Option<Table>,
 }
 
@@ -50,6 +52,7 @@ impl Finish {
             zero: _mm512_set1_epi16(i16::from(r.zero_point)),
             lo: _mm512_set1_epi8(r.finish.lo.cast_signed()),
             hi: _mm512_set1_epi8(r.finish.hi.cast_signed()),
+            more: r.finish.lo > 0 || r.finish.hi < 255 || r.finish.table.is_some(),
             table: r.finish.table.map(|t| Table::new(t)),
         }
     }
@@ -84,6 +87,9 @@ impl Finish {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     pub(super) fn clamp(&self, v: __m512i) -> __m512i {
+        if !self.more {
+            return v;
+        }
         let v = _mm512_min_epu8(_mm512_max_epu8(v, self.lo), self.hi);
         match &self.table {
             Some(t) => t.get(v),
@@ -97,4 +103,78 @@ impl Finish {
 #[target_feature(enable = "avx512f")]
 pub(super) fn in_order(v: __m512i) -> __m512i {
     _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v)
+}
+
+/// The four 128-bit lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+fn lanes(v: __m512i) -> [__m128i; 4] {
+    [
+        _mm512_castsi512_si128(v),
+        _mm512_extracti32x4_epi32::<1>(v),
+        _mm512_extracti32x4_epi32::<2>(v),
+        _mm512_extracti32x4_epi32::<3>(v),
+    ]
+}
+
+/// Writes four pixels of 16 channels: the first `channels` channels of the first `pixels` pixels.
+///
+/// # Safety
+/// These channels of pixels `pitch` bytes apart may be written.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+pub(super) unsafe fn store16(to: *mut u8, pitch: usize, channels: usize, pixels: usize, v: __m512i) {
+    // SAFETY: the channels of pixels that the caller names.
+    unsafe {
+        if channels == 16 && pixels >= 4 {
+            if pitch == 16 {
+                _mm512_storeu_si512(to.cast(), v);
+                return;
+            }
+            let parts = lanes(v);
+            for (p, part) in parts.into_iter().enumerate() {
+                _mm_storeu_si128(to.add(p * pitch).cast(), part);
+            }
+            return;
+        }
+        let (mask, parts) = (0xffff >> (16 - channels.min(16)), lanes(v));
+        for (p, part) in parts.into_iter().enumerate() {
+            if p < pixels {
+                _mm_mask_storeu_epi8(to.add(p * pitch).cast(), mask, part);
+            }
+        }
+    }
+}
+
+/// Writes eight pixels of 8 channels: the first `channels` channels of the first `pixels` pixels.
+///
+/// # Safety
+/// These channels of pixels `pitch` bytes apart may be written.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+pub(super) unsafe fn store8(to: *mut u8, pitch: usize, channels: usize, pixels: usize, v: __m512i) {
+    // SAFETY: the channels of pixels that the caller names.
+    unsafe {
+        let full = channels == 8 && pixels >= 8;
+        if full && pitch == 8 {
+            _mm512_storeu_si512(to.cast(), v);
+            return;
+        }
+        let (mask, parts) = (0xff >> (8 - channels.min(8)), lanes(v));
+        for (p, part) in parts.into_iter().enumerate() {
+            let even = to.wrapping_add(2 * p * pitch);
+            let odd = even.wrapping_add(pitch);
+            if full {
+                _mm_storel_epi64(even.cast(), part);
+                _mm_storeh_pd(odd.cast(), _mm_castsi128_pd(part));
+                continue;
+            }
+            if 2 * p < pixels {
+                _mm_mask_storeu_epi8(even.cast(), mask, part);
+            }
+            if 2 * p + 1 < pixels {
+                _mm_mask_storeu_epi8(odd.cast(), mask, _mm_unpackhi_epi64(part, part));
+            }
+        }
+    }
 }

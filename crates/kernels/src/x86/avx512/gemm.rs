@@ -6,7 +6,7 @@
 
 use core::arch::x86_64::*;
 
-use super::finish::{Finish, in_order};
+use super::finish::{Finish, in_order, store8, store16};
 use crate::x86::gemm::GemmRow;
 
 /// See [`crate::x86::isa::Isa::gemm`].
@@ -18,6 +18,7 @@ pub(super) unsafe fn run(row: &GemmRow<'_>, blocks: usize) {
     // SAFETY: passed on.
     unsafe {
         match blocks {
+            1 if row.pairs => pairs(row),
             1 => tiles::<12, 4, 1>(row),
             2 => tiles::<8, 2, 2>(row),
             3 => tiles::<6, 1, 3>(row),
@@ -114,24 +115,10 @@ unsafe fn store<const P: usize, const B: usize>(
         }
         let out = row.out.add(x * row.out_pixel);
         if B == 1 {
-            let mask = 0xffff >> (16 - row.channels.min(16));
             for p in (0..P).step_by(4) {
                 let at = |i: usize| if p + i < P { acc[p + i][0] } else { zero };
                 let v = in_order(finish.apply([at(0), at(1), at(2), at(3)], [scale[0]; 4]));
-                let to = out.add(p * row.out_pixel);
-                if P >= 4 && row.out_pixel == 16 && row.channels == 16 {
-                    _mm512_storeu_si512(to.cast(), v);
-                } else {
-                    _mm_mask_storeu_epi8(to.cast(), mask, _mm512_castsi512_si128(v));
-                    if P >= 4 {
-                        let to = to.add(row.out_pixel);
-                        _mm_mask_storeu_epi8(to.cast(), mask, _mm512_extracti32x4_epi32::<1>(v));
-                        let to = to.add(row.out_pixel);
-                        _mm_mask_storeu_epi8(to.cast(), mask, _mm512_extracti32x4_epi32::<2>(v));
-                        let to = to.add(row.out_pixel);
-                        _mm_mask_storeu_epi8(to.cast(), mask, _mm512_extracti32x4_epi32::<3>(v));
-                    }
-                }
+                store16(out.add(p * row.out_pixel), row.out_pixel, row.channels, P - p, v);
             }
         } else if B == 2 {
             let mask = u32::MAX >> (32 - row.channels.min(32));
@@ -157,6 +144,86 @@ unsafe fn store<const P: usize, const B: usize>(
                 let v = finish.apply([acc[0], acc[1], acc[2], d], [scale[0], scale[1], scale[2], s]);
                 _mm512_mask_storeu_epi8(out.add(p * row.out_pixel).cast(), mask, in_order(v));
             }
+        }
+    }
+}
+
+/// Rows of interleaved pairs: half a register of weights, each channel's doubled, meets two pixels at once.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")]
+unsafe fn pairs(row: &GemmRow<'_>) {
+    let finish = Finish::new(&row.requant);
+    // SAFETY: tiles of pairs whose first pixel exists; what the last ones read past the row is slack.
+    unsafe {
+        let n = row.pixels.div_ceil(2);
+        let mut x = 0;
+        while x + 12 <= n {
+            pair_tile::<12>(row, &finish, x);
+            x += 12;
+        }
+        while x < n {
+            if x + 4 <= n {
+                pair_tile::<4>(row, &finish, x);
+                x += 4;
+            } else {
+                pair_tile::<1>(row, &finish, x);
+                x += 1;
+            }
+        }
+    }
+}
+
+/// Computes pairs `x..x + P`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")]
+unsafe fn pair_tile<const P: usize>(row: &GemmRow<'_>, finish: &Finish, x: usize) {
+    let double = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    // Packed, lane l holds 4 values of each of four sums: channels 2 l and 2 l + 1 of both pixels of a pair.
+    let order = const {
+        let (mut order, mut i) = ([0u8; 64], 0);
+        while i < 64 {
+            let (pixel, channel) = (i / 8, i % 8);
+            order[i] = (channel / 2 * 16 + pixel / 2 * 4 + channel % 2 * 2 + pixel % 2) as u8;
+            i += 1;
+        }
+        order
+    };
+    let zero = _mm512_setzero_si512();
+    // SAFETY: as for `tile`, with 8 bytes of two pixels for each 4 of one; stores are masked to the channels of
+    // pixels that exist.
+    unsafe {
+        let bias = _mm512_permutexvar_epi32(double, _mm512_loadu_si512(row.bias.cast()));
+        let scale = _mm512_permutexvar_ps(double, _mm512_loadu_ps(row.scale));
+        let order = _mm512_loadu_si512(order.as_ptr().cast());
+        let mut acc = [bias; P];
+        let mut weights = row.weights;
+        for tap in row.taps {
+            let mut from = tap.add(x * row.step);
+            for _ in 0..row.quads {
+                let w = _mm512_permutexvar_epi32(double, _mm512_loadu_si512(weights.cast()));
+                for (p, acc) in acc.iter_mut().enumerate() {
+                    let v = _mm512_set1_epi64(from.add(p * row.step).cast::<i64>().read_unaligned());
+                    *acc = _mm512_dpbusd_epi32(*acc, v, w);
+                }
+                from = from.add(8);
+                weights = weights.add(64);
+            }
+        }
+        let write = |p: usize, sums: [__m512i; 4]| {
+            let v = _mm512_permutexvar_epi8(order, finish.apply(sums, [scale; 4]));
+            let first = 2 * (x + p);
+            let left = (row.pixels - first).min(2 * (P - p));
+            store8(row.out.add(first * row.out_pixel), row.out_pixel, row.channels, left, v);
+        };
+        // Written out: indices that are no constants would keep the sums in memory.
+        if P == 1 {
+            write(0, [acc[0], zero, zero, zero]);
+        } else {
+            write(0, [acc[0], acc[1 % P], acc[2 % P], acc[3 % P]]);
+        }
+        if P == 12 {
+            write(4, [acc[4 % P], acc[5 % P], acc[6 % P], acc[7 % P]]);
+            write(8, [acc[8 % P], acc[9 % P], acc[10 % P], acc[11 % P]]);
         }
     }
 }

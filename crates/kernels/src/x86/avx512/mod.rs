@@ -3,8 +3,10 @@
 mod depthwise;
 mod finish;
 mod gemm;
+mod planes;
 
 use super::depthwise::DepthwiseRow;
+use super::depthwise_planes::PlaneRow;
 use super::gemm::GemmRow;
 use super::isa::Isa;
 
@@ -31,6 +33,8 @@ impl Avx512Vnni {
 impl Isa for Avx512Vnni {
     const VECTOR: usize = 64;
     const BLOCKS: usize = 4;
+    const PAIRS: bool = true;
+    const PLANES: &'static [(u8, u8)] = planes::WINDOWS;
 
     unsafe fn gemm(row: &GemmRow<'_>, blocks: usize) {
         // SAFETY: the caller keeps the contract of `Isa::gemm`.
@@ -40,5 +44,10 @@ impl Isa for Avx512Vnni {
     unsafe fn depthwise(row: &DepthwiseRow<'_>) {
         // SAFETY: the caller keeps the contract of `Isa::depthwise`.
         unsafe { depthwise::run(row) }
+    }
+
+    unsafe fn depthwise_plane(row: &PlaneRow<'_>, width: usize, stride: usize) {
+        // SAFETY: the caller keeps the contract of `Isa::depthwise_plane`.
+        unsafe { planes::run(row, width, stride) }
     }
 }
