@@ -99,7 +99,11 @@ impl Net {
         let activation = Activation::Clamp { lo: 0.0, hi: f32::INFINITY };
         let finish = Finish { lo: FEATURE.zero_point, ..FINISH };
         let halves: Vec<f16> = float.iter().map(|v| f16::from_f32(*v)).collect();
-        let bytes: Vec<i8> = float.iter().map(|v| (v * 300.0) as i8).collect();
+        // [block][kernel row][row / 4][16][4], a row padded with zeros to a multiple of 4.
+        let row = usize::from(kernel) * from.channels;
+        let in_row = |i: usize| i / 64 % row.div_ceil(4) * 4 + i % 4;
+        let byte = |(i, v): (usize, &f32)| if in_row(i) < row { (v * 300.0) as i8 } else { 0 };
+        let bytes: Vec<i8> = float.iter().enumerate().map(byte).collect();
         let (bias_int, scale): (Vec<i32>, Vec<f32>) =
             bias.iter().map(|b| ((b * 5e4) as i32, 0.4 / 300.0)).unzip();
         let weights = match self.dtype {

@@ -2,7 +2,7 @@
 
 use fusionproxy_core::plan::{ARENA_ALIGNMENT, Plan, PlanError, PlanOptions, PlanStorage, Step, TensorSlot};
 use fusionproxy_format::{Artifact, DType};
-use fusionproxy_kernels::Scalar;
+use fusionproxy_kernels::{Backend, Scalar};
 
 use crate::net::{Bytes, Net, student};
 
@@ -27,8 +27,19 @@ impl<'a> Tables<'a> {
         width: usize,
         workers: usize,
     ) -> Result<Plan<'a, '_>, PlanError> {
+        self.plan_for(&Scalar::ALL, artifact, height, width, workers)
+    }
+
+    pub(crate) fn plan_for(
+        &mut self,
+        backend: &dyn Backend,
+        artifact: &Artifact<'a>,
+        height: usize,
+        width: usize,
+        workers: usize,
+    ) -> Result<Plan<'a, '_>, PlanError> {
         let storage = PlanStorage { tensors: &mut self.tensors, steps: &mut self.steps };
-        Plan::new(artifact, height, width, PlanOptions { workers }, &Scalar::ALL, storage)
+        Plan::new(artifact, height, width, PlanOptions { workers }, backend, storage)
     }
 }
 

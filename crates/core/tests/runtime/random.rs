@@ -3,12 +3,22 @@
 use fusionproxy_core::executor::{Executor, Moment};
 use fusionproxy_core::frame::{Plane, RgbImage};
 use fusionproxy_format::{Artifact, DType, TensorId};
-use fusionproxy_kernels::{Inline, Scalar, macs};
+use fusionproxy_kernels::{Backend, Inline, Pool, Scalar, macs};
 use proptest::prelude::*;
 
 use crate::net::{Bytes, Net};
 use crate::plan::{Tables, check};
 use crate::reference::{Images, interpret};
+
+/// The backends that must give the interpreter's bytes: all of this CPU's for 8-bit networks, the scalar one for others.
+fn backends(dtype: DType) -> Vec<&'static dyn Backend> {
+    let mut backends: Vec<&'static dyn Backend> = vec![&Scalar::ALL];
+    #[cfg(target_arch = "x86_64")]
+    if dtype == DType::U8 {
+        backends.extend(fusionproxy_kernels::x86::backends());
+    }
+    backends
+}
 
 /// A network of one operator per number, each on tensors that the number picks.
 fn network(dtype: DType, choices: &[u32]) -> Bytes {
@@ -71,30 +81,36 @@ proptest! {
         dtype in prop_oneof![Just(DType::F32), Just(DType::F16), Just(DType::U8)],
         choices in prop::collection::vec(0..10_000u32, 1..24),
         height in 1..12usize,
-        width in 1..12usize,
+        width in 1..40usize,
         seed in any::<u64>(),
     ) {
         let bytes = network(dtype, &choices);
         let artifact = bytes.artifact();
-        let mut tables = Tables::new(&artifact);
-        let plan = tables.plan(&artifact, height, width, 1).unwrap();
-        check(&plan);
         let images = Images::new(height, width, seed);
-        let expected = interpret(&artifact, plan.padded_size(), &images);
-        let mut arena = Bytes::zeroed(plan.arena_bytes());
-        arena.get_mut().fill(0xa5);
-        let mut executor = Executor::new(&plan, arena.get_mut(), Scalar::ALL, &Inline).unwrap();
+        let padded = (height.next_multiple_of(4), width.next_multiple_of(4));
+        let expected = interpret(&artifact, padded, &images);
         let visible = Plane::new(width, height, width, &images.visible).unwrap();
         let infrared = Plane::new(width, height, width, &images.infrared).unwrap();
-        // Twice: nothing of one frame may reach into the next.
-        for _ in 0..2 {
-            executor.run_observed(visible, infrared, &mut |o| {
-                if o.moment == Moment::After {
-                    let mut got = vec![0.0; o.output.shape().elements()];
-                    o.output.read_f32(&mut got).unwrap();
-                    assert_eq!(got, expected[o.op], "operator {} {}", o.op, o.entry.name);
-                }
-            }).unwrap();
+        for backend in backends(dtype) {
+            let mut tables = Tables::new(&artifact);
+            let plan = tables.plan_for(backend, &artifact, height, width, 2).unwrap();
+            prop_assert_eq!(plan.padded_size(), padded);
+            check(&plan);
+            let mut arena = Bytes::zeroed(plan.arena_bytes());
+            arena.get_mut().fill(0xa5);
+            let pool = Pool::new(2).unwrap();
+            let mut executor = Executor::new(&plan, arena.get_mut(), backend, &pool).unwrap();
+            // Twice: nothing of one frame may reach into the next.
+            for _ in 0..2 {
+                executor.run_observed(visible, infrared, &mut |o| {
+                    if o.moment == Moment::After {
+                        let mut got = vec![0.0; o.output.shape().elements()];
+                        o.output.read_f32(&mut got).unwrap();
+                        let name = (backend.name(), o.op, o.entry.name);
+                        assert_eq!(got, expected[o.op], "{name:?}");
+                    }
+                }).unwrap();
+            }
         }
     }
 
