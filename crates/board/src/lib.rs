@@ -13,6 +13,9 @@
 //!
 //! "Simulator only": written to the datasheet and tested against the simulator in this crate, not tried on hardware.
 //!
+//! [`rig`] puts a visible and a thermal camera together: it pairs their frames by time, judges their health, and keeps
+//! giving frames when one of them fails.
+//!
 //! The drivers are state machines that do no input or output themselves: they say which bus transfer they want next
 //! and are told how it ended. The blocking drivers, and the asynchronous one of feature `async`, are thin loops around
 //! them.
@@ -24,6 +27,7 @@ pub mod bus;
 pub mod camera;
 pub mod lepton;
 pub mod mlx90640;
+pub mod rig;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod source;

@@ -26,8 +26,8 @@ const BURST: u8 = 0x3c;
 const WRITE: u8 = 0x80;
 const PATTERN: u8 = 0x55;
 
-/// Bytes of one burst: 4 ms at 8 MHz, and within what Linux' spidev takes at once together with the command.
-const CHUNK: usize = 4_000;
+/// Bytes of one burst: 1 ms at 8 MHz, so that a thermal camera that is polled in turn keeps its step.
+const CHUNK: usize = 1_000;
 /// Set-up steps in one poll: 0.3 ms each on a 100 kHz bus.
 const STEPS: usize = 8;
 /// How often a capture in progress is asked after, µs.
@@ -149,7 +149,7 @@ enum State {
 
 /// An ArduCAM-Mini 2MP on an [`SpiDevice`] (mode 0, up to 8 MHz) and an [`I2c`] bus (up to 400 kHz).
 ///
-/// One poll does at most one SPI burst of 4 ms or eight set-up steps. The time stamp of a frame is that of the start of
+/// One poll does at most one SPI burst of 1 ms or eight set-up steps (2 ms on a 100 kHz bus). The time stamp of a frame is that of the start of
 /// its capture. RGB565 is delivered with its low byte first, as the frame formats have it.
 ///
 /// Not tried on hardware.

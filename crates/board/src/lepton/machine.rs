@@ -331,22 +331,27 @@ impl<const N: usize> Machine<N> {
         let Some(result) = exchange.done(now_us) else { return Ok(()) };
         let purpose = *purpose;
         let Some((_, exchange)) = self.exchange.take() else { return Ok(()) };
-        if let Err(CciError::Refused { .. } | CciError::Timeout { .. }) = result {
-            self.counters.refused = self.counters.refused.wrapping_add(1);
-        }
         match purpose {
             Purpose::User => {
+                self.note_refusal(result);
                 let result = result.map(|()| core::array::from_fn(|i| exchange.word(i)));
                 self.answer = Some(Answer { command: exchange.command(), result });
                 Ok(())
             }
             Purpose::Housekeeping => {
                 self.housekeeping_us = now_us + HOUSEKEEPING_US;
+                self.note_refusal(result);
                 result.map_err(Fault::Command)?;
                 self.ffc = FfcState::from_bits(exchange.value());
                 Ok(())
             }
             Purpose::Setup => self.setup_done(result, &exchange, now_us),
+        }
+    }
+
+    fn note_refusal(&mut self, result: Result<(), CciError>) {
+        if matches!(result, Err(CciError::Refused { .. } | CciError::Timeout { .. })) {
+            self.counters.refused = self.counters.refused.wrapping_add(1);
         }
     }
 
@@ -382,6 +387,7 @@ impl<const N: usize> Machine<N> {
             Err(e) => {
                 let optional = self.setup_step(index).is_some_and(|step| step.optional);
                 if !(optional && matches!(e, CciError::Refused { .. })) {
+                    self.note_refusal(result);
                     self.phase = Phase::Setup(0);
                     self.exchange_not_before_us = now_us + SETUP_BACK_OFF_US;
                     return Err(Fault::Command(e));

@@ -44,7 +44,7 @@ pub struct StreamCounters {
     pub discards: u32,
     /// Packets with a wrong CRC or an impossible number.
     pub corrupt: u32,
-    /// Times that packets were missing within a segment.
+    /// Times that packets were missing, in segments that are used or not.
     pub gaps: u32,
     /// Segments that came out of order.
     pub segment_errors: u32,
@@ -70,6 +70,8 @@ pub struct Receiver {
     counters: StreamCounters,
     /// The next line of the stream; `None` when lines are skipped until the next packet 0.
     expected: Option<u16>,
+    /// The line that follows the last one, whether it is used or skipped; `None` when that is unknown.
+    following: Option<u16>,
     /// The segment that is being read, from 1.
     segment: u8,
     first_packet_us: u64,
@@ -98,6 +100,7 @@ impl Receiver {
                 resyncs: 0,
             },
             expected: None,
+            following: None,
             segment: 1,
             first_packet_us: 0,
             read_us: None,
@@ -123,6 +126,7 @@ impl Receiver {
     /// Begins a stream after silence at `now_us`.
     pub fn restart(&mut self, now_us: u64) {
         self.drop_frame();
+        self.following = None;
         self.read_us = Some(now_us);
         self.line_us = now_us;
         self.frame_us = now_us;
@@ -170,15 +174,19 @@ impl Receiver {
             Packet::Line { .. } | Packet::Corrupt => {
                 self.counters.corrupt = self.counters.corrupt.wrapping_add(1);
                 self.corrupt_run = self.corrupt_run.saturating_add(1);
+                self.following = None;
                 self.drop_frame();
                 return None;
             }
         };
         self.corrupt_run = 0;
         self.line_us = now_us;
+        if self.following.is_some_and(|following| following != line) {
+            self.counters.gaps = self.counters.gaps.wrapping_add(1);
+        }
+        self.following = Some(if line + 1 < self.settings.packets_per_segment() { line + 1 } else { 0 });
         if line == 0 {
             if self.expected.is_some_and(|e| e != 0) {
-                self.counters.gaps = self.counters.gaps.wrapping_add(1);
                 self.drop_frame();
             }
             if self.segment == 1 {
@@ -186,7 +194,6 @@ impl Receiver {
             }
         } else if self.expected != Some(line) {
             if self.expected.is_some() {
-                self.counters.gaps = self.counters.gaps.wrapping_add(1);
                 self.drop_frame();
             }
             return None;

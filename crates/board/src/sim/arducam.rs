@@ -155,38 +155,31 @@ impl<'c, S: VisibleScene> ArduCamSim<'c, S> {
         self.scene.rgb(x, y, self.inner.borrow().size(), time_us)
     }
 
-    /// Byte `at` of the frame in the FIFO.
-    fn fifo(&self, inner: &Inner, at: usize) -> u8 {
+    /// Both bytes of pixel `pixel` of the frame in the FIFO.
+    fn fifo(&self, inner: &Inner, pixel: usize) -> [u8; 2] {
         let (width, height) = inner.size();
-        let (Some(done), false) = (inner.done_us, width == 0 || height == 0) else { return 0 };
+        let (Some(done), false) = (inner.done_us, width == 0 || height == 0) else { return [0; 2] };
         let stuck = (inner.stuck_at_us..inner.stuck_until_us).contains(&done);
         let time_us = if stuck { inner.stuck_at_us } else { done };
-        let pixel = at / 2;
         let colour = |pixel: usize| {
             let n = noise(self.seed ^ time_us, pixel as u64);
             let (x, y) = (pixel % width, pixel / width);
             self.scene.rgb(x, y.min(height - 1), (width, height), time_us).map(|c| i32::from(c) + n)
         };
         let clamp = |v: i32| v.clamp(0, 255) as u8;
+        let luma = |[r, g, b]: [i32; 3]| (77 * r + 150 * g + 29 * b + 128) >> 8;
+        let own = colour(pixel);
         match inner.banks[0][usize::from(ov2640::IMAGE_MODE)] {
             0x08 => {
-                let [r, g, b] = colour(pixel).map(|c| u16::from(clamp(c)));
-                let word = r >> 3 << 11 | g >> 2 << 5 | b >> 3;
-                word.to_be_bytes()[at % 2]
+                let [r, g, b] = own.map(|c| u16::from(clamp(c)));
+                (r >> 3 << 11 | g >> 2 << 5 | b >> 3).to_be_bytes()
             }
             mode => {
-                let luma_first = mode & 1 != 0;
-                let luma = |[r, g, b]: [i32; 3]| (77 * r + 150 * g + 29 * b + 128) >> 8;
-                if at.is_multiple_of(2) == luma_first {
-                    return clamp(luma(colour(pixel)));
-                }
-                let [r, g, b] = colour(pixel & !1);
-                let y = luma([r, g, b]);
-                clamp(if pixel.is_multiple_of(2) {
-                    128 + (b - y) * 144 / 256
-                } else {
-                    128 + (r - y) * 183 / 256
-                })
+                let [r, _, b] = own;
+                let y = luma(own);
+                let chroma = if pixel.is_multiple_of(2) { (b - y) * 144 } else { (r - y) * 183 };
+                let (y, c) = (clamp(y), clamp(128 + chroma / 256));
+                if mode & 1 != 0 { [y, c] } else { [c, y] }
             }
         }
     }
@@ -241,9 +234,17 @@ impl<'c, S: VisibleScene> ArduCamSim<'c, S> {
     fn burst(&self, out: &mut [u8]) {
         let mut inner = self.inner.borrow_mut();
         let leading = usize::from(self.leading_bytes);
+        let mut last = (usize::MAX, [0; 2]);
         for byte in out {
-            let at = inner.read_at;
-            *byte = if at < leading { 0xc0 } else { self.fifo(&inner, at - leading) };
+            *byte = match inner.read_at.checked_sub(leading) {
+                None => 0xc0,
+                Some(at) => {
+                    if last.0 != at / 2 {
+                        last = (at / 2, self.fifo(&inner, at / 2));
+                    }
+                    last.1[at % 2]
+                }
+            };
             inner.read_at += 1;
         }
     }

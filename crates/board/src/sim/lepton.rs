@@ -218,13 +218,19 @@ impl<'c, S: ThermalScene> LeptonSim<'c, S> {
             inner.next_slot = inner.slot(now_ns / 1000).map_or(0, |slot| slot + 1);
         }
         for chunk in out.chunks_mut(PACKET_BYTES) {
-            let packet = inner.next_packet(self.clock.now_us(), &self.scene);
+            let now_us = self.clock.now_us();
             let shift = match inner.desync {
                 Some(Desync::Shifted(by)) => usize::from(by) % PACKET_BYTES,
                 _ => 0,
             };
-            for (i, byte) in chunk.iter_mut().enumerate() {
-                *byte = packet[(i + shift) % PACKET_BYTES];
+            match <&mut PacketBytes>::try_from(&mut *chunk) {
+                Ok(packet) if shift == 0 => inner.next_packet(packet, now_us, &self.scene),
+                _ => {
+                    let mut packet = [0; PACKET_BYTES];
+                    inner.next_packet(&mut packet, now_us, &self.scene);
+                    packet.rotate_left(shift);
+                    chunk.copy_from_slice(&packet[..chunk.len()]);
+                }
             }
             self.clock.advance_ns(chunk.len() as u64 * SPI_BYTE_NS);
         }
@@ -304,11 +310,11 @@ impl Inner {
         }
     }
 
-    fn next_packet(&mut self, now_us: u64, scene: &impl ThermalScene) -> PacketBytes {
-        let mut bytes = [0xffu8; PACKET_BYTES];
-        let Some(ready) = self.slot(now_us) else { return bytes };
+    fn next_packet(&mut self, bytes: &mut PacketBytes, now_us: u64, scene: &impl ThermalScene) {
+        bytes.fill(0xff);
+        let Some(ready) = self.slot(now_us) else { return };
         if self.desync == Some(Desync::Discards) {
-            return bytes;
+            return;
         }
         let patience = if self.line == 0 { 1 } else { 2 };
         if self.desync.is_none() && ready >= self.next_slot + patience {
@@ -323,14 +329,14 @@ impl Inner {
             self.next_slot = ready;
         }
         if ready < self.next_slot {
-            return bytes;
+            return;
         }
         if self.drop > 0 {
             let n = self.drop.min(self.packets_per_segment() - 1 - self.line);
             self.line += n;
             self.drop -= n;
         }
-        self.fill_packet(&mut bytes, scene);
+        self.fill_packet(bytes, scene);
         self.line += 1;
         if self.line >= self.packets_per_segment() {
             self.line = 0;
@@ -342,7 +348,6 @@ impl Inner {
             let bit = 16 + self.rng.below(PACKET_BYTES as u32 * 8 - 16) as usize;
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
-        bytes
     }
 
     fn fill_packet(&mut self, bytes: &mut PacketBytes, scene: &impl ThermalScene) {
@@ -351,14 +356,15 @@ impl Inner {
             Model::Lepton2 => 3,
             Model::Lepton3 => 12,
         };
-        let mut time_us = self.started_us + BOOT_US + frame * slots * self.period_us();
+        let origin_us = self.started_us + BOOT_US + self.late_total_us;
+        let mut time_us = origin_us + frame * slots * self.period_us();
         let frozen_us = match self.ffc_begin_us {
             Some(begin) if (begin..begin + FFC_US).contains(&time_us) => Some(begin),
             _ if (self.stuck_at_us..self.stuck_until_us).contains(&time_us) => Some(self.stuck_at_us),
             _ => None,
         };
         time_us = frozen_us.unwrap_or(time_us);
-        let counter = (time_us.saturating_sub(self.started_us + BOOT_US) / (slots * self.period_us())) as u32;
+        let counter = (time_us.saturating_sub(origin_us) / (slots * self.period_us())) as u32;
 
         let segment_bits =
             if self.model == Model::Lepton3 && self.line == 20 { u16::from(segment) << 12 } else { 0 };

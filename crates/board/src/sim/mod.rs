@@ -16,6 +16,7 @@ mod lepton;
 mod mlx90640;
 mod rng;
 mod scene;
+mod soak;
 
 pub use amg8833::Amg8833Sim;
 pub use arducam::{ArduCamFault, ArduCamI2c, ArduCamSim, ArduCamSpi};
@@ -25,3 +26,4 @@ pub use lepton::{Desync, LeptonFault, LeptonI2c, LeptonSim, LeptonSpi, Radiometr
 pub use mlx90640::{Mlx90640Fault, Mlx90640I2c, Mlx90640Sim};
 pub use rng::Rng;
 pub use scene::{ThermalScene, VisibleScene, warm_body, warm_body_visible};
+pub use soak::{Soak, SoakReport};
