@@ -1,8 +1,10 @@
 //! The released artifacts.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{command, run as shell_run};
+use crate::shell::{command, data, run as shell_run};
 
 /// Whether to compare or to replace.
 #[derive(clap::Args)]
@@ -12,36 +14,32 @@ pub(crate) struct Args {
     write: bool,
 }
 
-/// Rebuilds `models/*/*.fpx` from `models/*/*.onnx` on the committed synthetic calibration set and compares bytes.
+/// Rebuilds `models/*/*.fpx` from `models/*/*.onnx` and compares bytes. Calibration takes the local training pairs.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let Some(data) = data() else {
+        bail!("the local image pairs are absent: put them at ../shared/data or set FUSIONPROXY_DATA");
+    };
+    std::fs::create_dir_all("target/models").context("cannot make target/models")?;
     let mut differing = Vec::new();
-    for folder in std::fs::read_dir("models").context("cannot list models")?.filter_map(Result::ok) {
-        let name = folder.file_name().to_string_lossy().into_owned();
-        let onnx = folder.path().join(format!("{name}.onnx"));
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir("models").context("cannot list models")?.filter_map(|f| Some(f.ok()?.path())).collect();
+    folders.sort();
+    for folder in folders {
+        let Some(name) = folder.file_name().and_then(|n| n.to_str()) else { continue };
+        let onnx = folder.join(format!("{name}.onnx"));
         if !onnx.is_file() {
             continue;
         }
         for precision in ["fp16", "int8"] {
-            let released = folder.path().join(format!("{name}.{precision}.fpx"));
-            let rebuilt = std::path::PathBuf::from(format!("target/models/{name}.{precision}.fpx"));
-            std::fs::create_dir_all("target/models").context("cannot make target/models")?;
-            let mut c = command(&[
-                "cargo",
-                "run",
-                "--release",
-                "--quiet",
-                "--package",
-                "fusionproxy",
-                "--",
-                "compile",
-            ]);
+            let released = folder.join(format!("{name}.{precision}.fpx"));
+            let rebuilt = Path::new("target/models").join(format!("{name}.{precision}.fpx"));
+            let mut c = command(&["cargo", "run", "--release", "--quiet", "--package", "fusionproxy", "--", "compile"]);
             c.arg(&onnx).args(["--precision", precision]).arg("--output").arg(&rebuilt);
+            c.arg("--calibrate").arg(data.join("train"));
             shell_run(c)?;
-            let new =
-                std::fs::read(&rebuilt).with_context(|| format!("cannot read {}", rebuilt.display()))?;
+            let new = std::fs::read(&rebuilt).with_context(|| format!("cannot read {}", rebuilt.display()))?;
             if args.write {
-                std::fs::write(&released, &new)
-                    .with_context(|| format!("cannot write {}", released.display()))?;
+                std::fs::write(&released, &new).with_context(|| format!("cannot write {}", released.display()))?;
             } else if std::fs::read(&released).ok().as_deref() != Some(&new[..]) {
                 differing.push(released.display().to_string());
             }
@@ -50,9 +48,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if differing.is_empty() {
         Ok(())
     } else {
-        bail!(
-            "differ from what their ONNX compiles to: {}; rebuild with `cargo xtask models --write`",
-            differing.join(", ")
-        )
+        bail!("differ from what their ONNX compiles to: {}; rebuild with `cargo xtask models --write`", differing.join(", "))
     }
 }

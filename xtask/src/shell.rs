@@ -12,6 +12,12 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
+/// The folder of local image pairs, if there is one.
+pub(crate) fn data() -> Option<PathBuf> {
+    let path = std::env::var_os("FUSIONPROXY_DATA").map_or_else(|| "../shared/data".into(), PathBuf::from);
+    path.join("val").is_dir().then_some(path)
+}
+
 /// A command from words.
 pub(crate) fn command(words: &[&str]) -> Command {
     let mut command = Command::new(words[0]);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::shell::{command, run as shell_run, succeeds};
+use crate::shell::{command, data, run as shell_run, succeeds};
 use crate::{fuzz, lint, setup};
 
 /// Crates that must build without the standard library, and so without an allocator.
@@ -15,7 +15,7 @@ const BARE: [&str; 4] =
 
 /// Runs everything; stops at the first failure.
 pub(crate) fn run() -> Result<()> {
-    if std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_some() && fusion_data().is_none() {
+    if std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_some() && data().is_none() {
         bail!("the local image pairs are absent: put them at ../shared/data or set FUSIONPROXY_DATA");
     }
     step("setup");
@@ -60,11 +60,4 @@ pub(crate) fn run() -> Result<()> {
 
 fn step(name: &str) {
     println!("\n=== {name}");
-}
-
-/// The folder of local image pairs, if there is one.
-fn fusion_data() -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("FUSIONPROXY_DATA")
-        .map_or_else(|| "../shared/data".into(), std::path::PathBuf::from);
-    path.join("val").is_dir().then_some(path)
 }

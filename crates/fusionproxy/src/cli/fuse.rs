@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use fusionproxy_eval::pairs::{self, InfraredImage, VisibleImage};
+use fusionproxy_eval::pairs::{Infrared, Pairing, Rgb8, Samples, load_infrared, load_visible};
 use image::{DynamicImage, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -154,16 +154,9 @@ fn folders(args: &Args, job: &Job<'_>) -> Result<()> {
     for input in [&args.vis, &args.ir] {
         refuse_overwriting(input, &args.output)?;
     }
-    let found = pairs::in_folders(&args.vis, &args.ir)?;
-    if found.pairs.is_empty() {
-        bail!(
-            "no pair found: no file in {} has the same name (without ending) as one in {}",
-            args.vis.display(),
-            args.ir.display()
-        );
-    }
-    for file in &found.unpaired {
-        eprintln!("notice: {} has no partner", file.display());
+    let found = Pairing::of(&args.vis, &args.ir)?;
+    if let Some(notice) = found.notice() {
+        eprintln!("notice: {notice}");
     }
     let folder = write::make_folder(&args.output)?;
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)")?;
@@ -195,7 +188,7 @@ fn folders(args: &Args, job: &Job<'_>) -> Result<()> {
     let kept = count(|o| matches!(o, Outcome::Kept));
     if args.json {
         let (model, precision) = (job.artifact.name().to_owned(), job.artifact.precision().name());
-        let report = Report { model, precision, pairs: rows, unpaired: found.unpaired };
+        let report = Report { model, precision, pairs: rows, unpaired: [found.only_visible, found.only_infrared].concat() };
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!("{}: {fused} fused, {kept} kept, {failed} failed", folder.display());
@@ -208,34 +201,46 @@ fn folders(args: &Args, job: &Job<'_>) -> Result<()> {
 
 impl Job<'_> {
     fn fuse(&self, visible: &Path, infrared: &Path, output: &Path) -> Result<Outcome> {
-        let visible = pairs::load_visible(visible)?;
-        let infrared = pairs::load_infrared(infrared)?;
-        let (w, h) = (visible.width, visible.height);
-        let notice = ((infrared.width, infrared.height) != (w, h) && self.calibration.is_none()).then(|| {
-            format!(
-                "the infrared image is {}x{}, stretched to the visible one's {w}x{h}; give --calibration if they do not show the same view",
-                infrared.width, infrared.height
-            )
-        });
+        let visible = load_visible(visible)?;
+        let infrared = load_infrared(infrared)?;
+        let (width, height) = (visible.width, visible.height);
+        let notice = self.notice(&infrared, (width, height));
         let start = Instant::now();
         let rgb = self.run(&visible, &infrared)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        let image = RgbImage::from_raw(w as u32, h as u32, rgb).context("the fused frame has another size")?;
+        let image = RgbImage::from_raw(width as u32, height as u32, rgb).context("the fused frame has another size")?;
         write::picture(output, &DynamicImage::ImageRgb8(image))?;
-        Ok(Outcome::Fused { width: w, height: h, ms, notice })
+        Ok(Outcome::Fused { width, height, ms, notice })
     }
 
-    fn run(&self, visible: &VisibleImage, infrared: &InfraredImage) -> Result<Vec<u8>> {
+    /// What a user should know about an infrared image.
+    fn notice(&self, infrared: &Infrared, (w, h): (usize, usize)) -> Option<String> {
+        let (iw, ih) = (infrared.width, infrared.height);
+        if (iw, ih) != (w, h) && self.calibration.is_none() {
+            return Some(format!(
+                "the infrared image is {iw}x{ih}, stretched to the visible one's {w}x{h}; give --calibration if they do not show the same view"
+            ));
+        }
+        infrared.false_colour.then(|| "the infrared image is in false colour; its luma was taken, export it in grey".into())
+    }
+
+    fn run(&self, visible: &Rgb8, infrared: &Infrared) -> Result<Vec<u8>> {
         let (size, thermal) = ((visible.width, visible.height), (infrared.width, infrared.height));
         let warp = match &self.calibration {
             Some(c) => Some(Warp::new(&c.rescaled(thermal, size)?)),
             None => None,
         };
         let frame =
-            VisibleFrame::new(VisibleFormat::Rgb8, size.0, size.1, size.0 * 3, &visible.rgb, FrameInfo::STILL)?;
-        let (format, bytes) = infrared.samples.format_and_bytes();
-        let stride = thermal.0 * if format == InfraredFormat::Grey8 { 1 } else { 2 };
-        let infrared = InfraredFrame::new(format, thermal.0, thermal.1, stride, &bytes, FrameInfo::STILL)?;
+            VisibleFrame::new(VisibleFormat::Rgb8, size.0, size.1, size.0 * 3, &visible.data, FrameInfo::STILL)?;
+        let words: Vec<u8>;
+        let (format, stride, bytes) = match &infrared.samples {
+            Samples::Grey8(bytes) => (InfraredFormat::Grey8, thermal.0, bytes),
+            Samples::Grey16(samples) => {
+                words = samples.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (InfraredFormat::Y16, thermal.0 * 2, &words)
+            }
+        };
+        let infrared = InfraredFrame::new(format, thermal.0, thermal.1, stride, bytes, FrameInfo::STILL)?;
         let mut memory = Memory::default();
         let options = FuserOptions { gain: self.settings, warp, ..FuserOptions::sizes(size, thermal) };
         let mut fuser = Fuser::new(&self.artifact, &self.pool, options, &mut memory)?;

@@ -89,7 +89,7 @@ fn pairs_without_partner_are_refused() {
     let dir = folder();
     save_pair(dir.path(), "a", 32, 24);
     fs::rename(dir.path().join("ir/a.png"), dir.path().join("ir/b.png")).expect("renamed");
-    refused(dir.path(), &["fuse", "--vis", "vis", "--ir", "ir", "-o", "out"], &["no pair found"]);
+    refused(dir.path(), &["fuse", "--vis", "vis", "--ir", "ir", "-o", "out"], &["no pairs"]);
 }
 
 #[test]
