@@ -1,0 +1,55 @@
+//! What is left after fusion, in the artifact's operators.
+
+use fusionproxy_format::{Activation, Axis, BinaryOp, ReduceKind};
+
+use crate::ir::{Conv, Function, Graph, Kind, Node, Reduction, ValueId};
+
+/// Lowers per-channel affine operators to depthwise convolutions, norms to squares, sums and roots, and functions that
+/// have a form in arithmetic to that form. Others stay: an 8-bit table evaluates any function.
+pub(super) fn lower(graph: &mut Graph) {
+    let nodes = std::mem::take(&mut graph.nodes);
+    for node in nodes {
+        match &node.kind {
+            Kind::Affine { scale, shift } => {
+                let conv = Conv::per_channel(scale.clone(), shift.clone());
+                graph.nodes.push(Node { kind: Kind::Conv(Box::new(conv)), ..node });
+            }
+            Kind::Reduce { kind: Reduction::L2, axis } => {
+                let axis = *axis;
+                let x = node.inputs[0];
+                let square = product(graph, &node, x, x);
+                let sum = Kind::Reduce { kind: Reduction::Plain(ReduceKind::Sum), axis };
+                let dims = graph.values[node.output].dims;
+                let sum = graph.push((&node.name, &node.op), sum, vec![square], node.name.clone(), dims);
+                let root = Kind::Unary(Function::Plain(Activation::Sqrt));
+                graph.nodes.push(Node { kind: root, inputs: vec![sum], ..node });
+            }
+            Kind::Unary(Function::Pow(3.0)) => {
+                let x = node.inputs[0];
+                let square = product(graph, &node, x, x);
+                graph.nodes.push(Node { kind: Kind::binary(BinaryOp::Mul), inputs: vec![square, x], ..node });
+            }
+            Kind::Unary(Function::Reciprocal) => {
+                let one = graph.constant("1", [1, 1, 1], vec![1.0]);
+                let inputs = vec![one, node.inputs[0]];
+                graph.nodes.push(Node { kind: Kind::binary(BinaryOp::Div), inputs, ..node });
+            }
+            Kind::Unary(Function::Pow(-0.5)) => {
+                let dims = graph.values[node.output].dims;
+                let root = Kind::Unary(Function::Plain(Activation::Sqrt));
+                let origin = (node.name.as_str(), node.op.as_str());
+                let root = graph.push(origin, root, node.inputs.clone(), node.name.clone(), dims);
+                let one = graph.constant("1", [1, 1, 1], vec![1.0]);
+                graph.nodes.push(Node { kind: Kind::binary(BinaryOp::Div), inputs: vec![one, root], ..node });
+            }
+            _ => graph.nodes.push(node),
+        }
+    }
+    debug_assert!(graph.nodes.iter().all(|n| !matches!(n.kind, Kind::Reduce { axis: Axis::Width, .. })));
+}
+
+fn product(graph: &mut Graph, node: &Node, a: ValueId, b: ValueId) -> ValueId {
+    let dims = graph.values[a].dims;
+    let kind = Kind::binary(BinaryOp::Mul);
+    graph.push((&node.name, &node.op), kind, vec![a, b], format!("{}.square", node.name), dims)
+}
