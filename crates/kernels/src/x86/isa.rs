@@ -1,8 +1,11 @@
 //! What an instruction set gives to the drivers.
 
+use super::blend::BlendRow;
 use super::depthwise::DepthwiseRow;
 use super::depthwise_planes::PlaneRow;
+use super::elementwise::{Product, Sum};
 use super::gemm::GemmRow;
+use super::upsample::UpsampleRow;
 
 /// The leaf kernels of one instruction set. Each is unsafe to call because it needs the instructions, which the existence
 /// of the backend's token proves, and because it works on raw rows.
@@ -38,4 +41,40 @@ pub(super) trait Isa: 'static {
     /// (pixels - 1) * stride + width columns of `pitch` bytes, and [`super::stage::SLACK`] readable bytes behind them; the
     /// tables have the lengths that [`PlaneRow`] gives; `channels` bytes of every output pixel may be written.
     unsafe fn depthwise_plane(row: &PlaneRow<'_>, width: usize, stride: usize);
+
+    /// Sums of two runs.
+    ///
+    /// # Safety
+    /// The CPU has the instructions. `n` bytes can be read from `a` and `b` and written to `to`, which may be one of them.
+    unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum<'_>);
+
+    /// Products of two runs.
+    ///
+    /// # Safety
+    /// As for [`Self::sum`].
+    unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product<'_>);
+
+    /// Entries of a table at the bytes of a run.
+    ///
+    /// # Safety
+    /// As for [`Self::sum`].
+    unsafe fn table(from: *const u8, to: *mut u8, n: usize, table: &[u8; 256]);
+
+    /// Adds byte i of a row to sum i % (period * [`Self::VECTOR`]).
+    ///
+    /// # Safety
+    /// The CPU has the instructions. `n` bytes of the row can be read, period * VECTOR sums can be written.
+    unsafe fn add_up(row: *const u8, n: usize, period: usize, sums: *mut i32);
+
+    /// Composes a row.
+    ///
+    /// # Safety
+    /// The CPU has the instructions. The rows have the lengths that [`BlendRow`] gives.
+    unsafe fn blend(row: &BlendRow<'_>);
+
+    /// Enlarges a row.
+    ///
+    /// # Safety
+    /// The CPU has the instructions. The rows have the lengths that [`UpsampleRow`] gives and do not overlap.
+    unsafe fn upsample(row: &UpsampleRow);
 }

@@ -11,6 +11,19 @@ pub(super) struct Requant<'a> {
     pub(super) finish: Finish<'a>,
 }
 
+impl Requant<'_> {
+    /// The 8-bit result for `r` output steps above the zero point; `r` is a number.
+    pub(super) fn value(&self, r: f32) -> u8 {
+        // Within 2^22, as the clamp leaves it, adding 1.5 * 2^23 rounds half to even.
+        const MAGIC: f32 = 12_582_912.0;
+        let zero = i32::from(self.zero_point);
+        let bound = |q: u8| (i32::from(q) - zero) as f32;
+        let r = r.clamp(bound(self.finish.lo), bound(self.finish.hi)) + MAGIC;
+        let q = (r.to_bits().wrapping_sub(MAGIC.to_bits()).cast_signed() + zero) as u8;
+        self.finish.table.map_or(q, |t| t[usize::from(q)])
+    }
+}
+
 /// Whether `sum * scale` stays inside 32 bits for every sum of `terms` products with one of these biases, so that the
 /// conversion to integers cannot overflow (the instruction then gives the smallest integer, whatever the sign).
 ///

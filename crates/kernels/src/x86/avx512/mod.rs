@@ -1,14 +1,18 @@
 //! AVX-512 with VNNI and VBMI: Ice Lake, Zen 4 and later.
 
 mod depthwise;
+mod elementwise;
 mod finish;
 mod gemm;
 mod planes;
 
+use super::blend::BlendRow;
 use super::depthwise::DepthwiseRow;
 use super::depthwise_planes::PlaneRow;
+use super::elementwise::{Product, Sum};
 use super::gemm::GemmRow;
 use super::isa::Isa;
+use super::upsample::UpsampleRow;
 
 /// AVX-512 F, BW, VL, DQ, VNNI and VBMI. A value exists only on a CPU that has them.
 #[derive(Clone, Copy, Debug)]
@@ -49,5 +53,35 @@ impl Isa for Avx512Vnni {
     unsafe fn depthwise_plane(row: &PlaneRow<'_>, width: usize, stride: usize) {
         // SAFETY: the caller keeps the contract of `Isa::depthwise_plane`.
         unsafe { planes::run(row, width, stride) }
+    }
+
+    unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum<'_>) {
+        // SAFETY: the caller keeps the contract of `Isa::sum`.
+        unsafe { elementwise::sum(a, b, to, n, op) }
+    }
+
+    unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product<'_>) {
+        // SAFETY: the caller keeps the contract of `Isa::product`.
+        unsafe { elementwise::product(a, b, to, n, op) }
+    }
+
+    unsafe fn table(from: *const u8, to: *mut u8, n: usize, table: &[u8; 256]) {
+        // SAFETY: the caller keeps the contract of `Isa::table`.
+        unsafe { elementwise::table(from, to, n, table) }
+    }
+
+    unsafe fn add_up(row: *const u8, n: usize, period: usize, sums: *mut i32) {
+        // SAFETY: the caller keeps the contract of `Isa::add_up`.
+        unsafe { elementwise::add_up(row, n, period, sums) }
+    }
+
+    unsafe fn blend(row: &BlendRow<'_>) {
+        // SAFETY: the caller keeps the contract of `Isa::blend`.
+        unsafe { elementwise::blend(row) }
+    }
+
+    unsafe fn upsample(row: &UpsampleRow) {
+        // SAFETY: the caller keeps the contract of `Isa::upsample`.
+        unsafe { elementwise::upsample(row) }
     }
 }

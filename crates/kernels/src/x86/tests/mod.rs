@@ -1,4 +1,5 @@
 //! Every backend of this CPU against the scalar kernels.
 
 mod conv;
+mod elementwise;
 mod support;

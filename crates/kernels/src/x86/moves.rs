@@ -1,0 +1,128 @@
+//! Operators that only move elements: concat, slice, nearest-neighbour enlargement, reshape.
+
+use core::ops::Range;
+
+use fusionproxy_format::{DType, Op, Resize, ResizeMode, Slice};
+use half::f16;
+
+use super::stage::copy_pixels;
+use crate::{Call, Dst, Element, Shape, Src};
+
+/// The whole factors by which a nearest-neighbour resize enlarges. Each pixel then becomes a block, in both conventions.
+fn factors(op: &Resize, input: Shape, output: Shape) -> Option<[usize; 2]> {
+    let nearest = matches!(op.mode, ResizeMode::NearestFloor | ResizeMode::NearestHalfPixel);
+    let whole = output.height.is_multiple_of(input.height) && output.width.is_multiple_of(input.width);
+    (nearest && whole).then(|| [output.height / input.height, output.width / input.width])
+}
+
+/// Runs `units` of a call if it is one of the operators above; else gives `false`.
+pub(super) fn run(call: &Call<'_, '_>, units: Range<usize>) -> bool {
+    match call.output().dtype() {
+        DType::U8 => typed::<u8>(call, units),
+        DType::F16 => typed::<f16>(call, units),
+        DType::F32 => typed::<f32>(call, units),
+    }
+}
+
+/// Whether [`run`] takes `op` for some shapes.
+pub(super) fn supports(op: &Op<'_>) -> bool {
+    match op {
+        Op::Concat | Op::Slice(_) | Op::Reshape => true,
+        Op::Resize(r) => matches!(r.mode, ResizeMode::NearestFloor | ResizeMode::NearestHalfPixel),
+        _ => false,
+    }
+}
+
+fn typed<T: Element>(call: &Call<'_, '_>, units: Range<usize>) -> bool {
+    let (Some(source), Some(out)) = (call.source::<T>(0), call.target::<T>()) else { return false };
+    let Shape { width, channels, .. } = out.shape();
+    match call.op() {
+        Op::Concat => {
+            for y in units {
+                let mut first = 0;
+                for source in (0..call.inputs().len()).filter_map(|i| call.source::<T>(i)) {
+                    let channels = source.shape().channels;
+                    copy(&source, (y, 0, 0), &out, (y, 0, first), width, channels);
+                    first += channels;
+                }
+            }
+        }
+        Op::Slice(Slice { start: [top, left, channel] }) => {
+            for y in units {
+                copy(&source, (top + y, *left, *channel), &out, (y, 0, 0), width, channels);
+            }
+        }
+        Op::Resize(r) => {
+            let Some([fy, fx]) = factors(r, source.shape(), out.shape()) else { return false };
+            let (from, to) = (source.layout().pixel, out.layout().pixel);
+            let bytes = size_of::<T>();
+            for y in units {
+                for phase in 0..fx {
+                    // SAFETY: every pixel of the input row goes to column x * fx + phase of the output row.
+                    unsafe {
+                        copy_pixels(
+                            source.ptr(y / fy, 0).cast(),
+                            from * bytes,
+                            out.ptr(y, phase).cast(),
+                            to * fx * bytes,
+                            source.shape().width,
+                            channels * bytes,
+                        );
+                    }
+                }
+            }
+        }
+        Op::Reshape => {
+            if !(dense(&source) && dense(&out.as_src())) {
+                return false;
+            }
+            let row = width * channels;
+            // SAFETY: without gaps the elements of both views are in the same order, and their number is the same.
+            unsafe {
+                let from = source.ptr(0, 0).add(units.start * row);
+                let to = out.ptr(units.start, 0);
+                if from != to.cast_const() {
+                    core::ptr::copy(from, to, units.len() * row);
+                }
+            }
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Whether a view has no gaps.
+fn dense<T: Element>(v: &Src<'_, T>) -> bool {
+    let l = v.layout();
+    l.pixel == l.shape.channels && l.row == l.pixel * l.shape.width && l.ring >= l.shape.height
+}
+
+/// Copies `width` pixels of `channels` channels from (row, column, channel) to (row, column, channel).
+fn copy<T: Element>(
+    source: &Src<'_, T>,
+    from: (usize, usize, usize),
+    out: &Dst<'_, T>,
+    to: (usize, usize, usize),
+    width: usize,
+    channels: usize,
+) {
+    let bytes = size_of::<T>();
+    let a = source.ptr(from.0, from.1).wrapping_add(from.2);
+    let b = out.ptr(to.0, to.1).wrapping_add(to.2);
+    if a == b.cast_const() {
+        // A concatenation whose input was planned into its place.
+        return;
+    }
+    // SAFETY: `Call` proves that the pixels and channels lie inside both views. They do not overlap: an output shares
+    // memory with an input of these operators only in whole, which was the case above.
+    unsafe {
+        copy_pixels(
+            a.cast(),
+            source.layout().pixel * bytes,
+            b.cast(),
+            out.layout().pixel * bytes,
+            width,
+            channels * bytes,
+        );
+    }
+}
