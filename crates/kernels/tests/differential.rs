@@ -14,7 +14,12 @@ use support::{Case, Rng, for_all};
 fn backends() -> Vec<&'static dyn Backend> {
     #[cfg(all(target_arch = "x86_64", feature = "std"))]
     return fusionproxy_kernels::x86::backends().collect();
-    #[cfg(not(all(target_arch = "x86_64", feature = "std")))]
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    return fusionproxy_kernels::wasm::backends().collect();
+    #[cfg(not(any(
+        all(target_arch = "x86_64", feature = "std"),
+        all(target_arch = "wasm32", target_feature = "simd128")
+    )))]
     return Vec::new();
 }
 
