@@ -28,6 +28,8 @@ mod parameters;
 mod pool;
 pub mod scalar;
 mod view;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub mod wasm;
 #[cfg(target_arch = "x86_64")]
 pub mod x86;
 

@@ -40,7 +40,9 @@ fn backends() -> Vec<&'static dyn Backend> {
     let scalar: &dyn Backend = &Scalar::ALL;
     #[cfg(target_arch = "x86_64")]
     return [scalar].into_iter().chain(fusionproxy_kernels::x86::backends()).collect();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    return [scalar].into_iter().chain(fusionproxy_kernels::wasm::backends()).collect();
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
     vec![scalar]
 }
 
