@@ -1,4 +1,4 @@
-//! Operators that only move elements: concat, slice, nearest-neighbour enlargement, reshape.
+//! Operators that only move elements: concat, slice, nearest-neighbour enlargement, pixel shuffle, reshape.
 
 use core::ops::Range;
 
@@ -27,7 +27,7 @@ pub(super) fn run(call: &Call<'_, '_>, units: Range<usize>) -> bool {
 /// Whether [`run`] takes `op` for some shapes.
 pub(super) fn supports(op: &Op<'_>) -> bool {
     match op {
-        Op::Concat | Op::Slice(_) | Op::Reshape => true,
+        Op::Concat | Op::Slice(_) | Op::PixelShuffle { .. } | Op::Reshape => true,
         Op::Resize(r) => matches!(r.mode, ResizeMode::NearestFloor | ResizeMode::NearestHalfPixel),
         _ => false,
     }
@@ -67,6 +67,41 @@ fn typed<T: Element>(call: &Call<'_, '_>, units: Range<usize>) -> bool {
                             to * fx * bytes,
                             source.shape().width,
                             channels * bytes,
+                        );
+                    }
+                }
+            }
+        }
+        Op::PixelShuffle { block, channel_major } => {
+            // Runs of consecutive elements of an input pixel, and how far apart they are in a row of output.
+            let (runs, len) = if channels == 1 {
+                (1, *block)
+            } else if *channel_major {
+                (block * channels, 1)
+            } else {
+                (*block, channels)
+            };
+            let (from, to) = (source.layout().pixel, out.layout().pixel);
+            if channels == 1 && to != 1 {
+                return false;
+            }
+            let bytes = size_of::<T>();
+            for y in units {
+                for run in 0..runs {
+                    let (dx, c) =
+                        if len == 1 && channels > 1 { (run % block, run / block) } else { (run, 0) };
+                    let at = y % block * block + dx;
+                    let first = if *channel_major { c * block * block + at } else { at * channels };
+                    // SAFETY: elements first..first + len of every pixel of the input row; they go to columns
+                    // x * block + dx (and, of one channel, to the block - 1 that follow) of the output row.
+                    unsafe {
+                        copy_pixels(
+                            source.ptr(y / block, 0).add(first).cast(),
+                            from * bytes,
+                            out.ptr(y, dx).add(c).cast(),
+                            to * block * bytes,
+                            source.shape().width,
+                            len * bytes,
                         );
                     }
                 }

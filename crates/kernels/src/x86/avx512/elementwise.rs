@@ -60,13 +60,13 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
             let (a, b) = (load(a.add(at), n - at), load(b.add(at), n - at));
             // Pairs (a, b) of 16-bit numbers times the pair of factors.
             let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
-            let pairs = [
-                _mm512_unpacklo_epi8(low, zero),
-                _mm512_unpackhi_epi8(low, zero),
-                _mm512_unpacklo_epi8(high, zero),
-                _mm512_unpackhi_epi8(high, zero),
+            let weigh = |p| _mm512_sra_epi32(_mm512_dpwssd_epi32(offset, p, factors), shift);
+            let v = [
+                weigh(_mm512_unpacklo_epi8(low, zero)),
+                weigh(_mm512_unpackhi_epi8(low, zero)),
+                weigh(_mm512_unpacklo_epi8(high, zero)),
+                weigh(_mm512_unpackhi_epi8(high, zero)),
             ];
-            let v = pairs.map(|p| _mm512_sra_epi32(_mm512_dpwssd_epi32(offset, p, factors), shift));
             store(to.add(at), n - at, finish.pack(v));
         }
         at += 64;
@@ -81,7 +81,7 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
 pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product<'_>) {
     let finish = Finish::new(&op.requant);
     let scale = _mm512_set1_ps(op.scale);
-    let zeros = op.zeros.map(|z| _mm512_set1_epi16(i16::from(z)));
+    let zeros = [_mm512_set1_epi16(i16::from(op.zeros[0])), _mm512_set1_epi16(i16::from(op.zeros[1]))];
     let (low_byte, low_word) = (_mm512_set1_epi16(0xff), _mm512_set1_epi32(0xffff));
     // Sum i of a lane holds bytes 4 e + (0, 2, 1, 3)[i]: packed, they stand at 4 i + e.
     let order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15));
@@ -95,13 +95,14 @@ pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, 
             let odd = |v, zero| _mm512_sub_epi16(_mm512_srli_epi16::<8>(v), zero);
             let (a0, a1) = (even(a, zeros[0]), odd(a, zeros[0]));
             let (b0, b1) = (even(b, zeros[1]), odd(b, zeros[1]));
-            let sums = [
-                _mm512_madd_epi16(_mm512_and_si512(a0, low_word), b0),
-                _mm512_madd_epi16(_mm512_andnot_si512(low_word, a0), b0),
-                _mm512_madd_epi16(_mm512_and_si512(a1, low_word), b1),
-                _mm512_madd_epi16(_mm512_andnot_si512(low_word, a1), b1),
+            let scaled =
+                |a, b| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_madd_epi16(a, b)), scale));
+            let v = [
+                scaled(_mm512_and_si512(a0, low_word), b0),
+                scaled(_mm512_andnot_si512(low_word, a0), b0),
+                scaled(_mm512_and_si512(a1, low_word), b1),
+                scaled(_mm512_andnot_si512(low_word, a1), b1),
             ];
-            let v = sums.map(|s| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(s), scale)));
             store(to.add(at), n - at, _mm512_shuffle_epi8(finish.pack(v), order));
         }
         at += 64;

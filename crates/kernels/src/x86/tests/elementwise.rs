@@ -144,7 +144,7 @@ fn moves() {
     for _ in 0..600 {
         let s = shape(&mut r);
         let dtype = r.pick(&[DType::U8, DType::U8, DType::F16, DType::F32]);
-        match r.range(0, 2) {
+        match r.range(0, 3) {
             0 => {
                 let n = r.range(1, 4);
                 let x: Vec<Tensor> = (0..n)
@@ -167,6 +167,15 @@ fn moves() {
                 let x = vec![Tensor::new(&mut r, dtype, from)];
                 let out = Tensor::new(&mut r, dtype, s);
                 compare(&mut r, &Op::Slice(Slice { start }), &x, &out, 0.0, "slice");
+            }
+            2 => {
+                let (block, channels) = (r.range(1, 4), r.pick(&[1, 1, 3, 8]));
+                let from = Shape { channels: channels * block * block, ..s };
+                let x = vec![Tensor::new(&mut r, dtype, from)];
+                let to = Shape::new(s.height * block, s.width * block, channels);
+                let out = Tensor::new(&mut r, dtype, to);
+                let op = Op::PixelShuffle { block, channel_major: r.one_in(2) };
+                compare(&mut r, &op, &x, &out, 0.0, &format!("{op:?} {from:?}"));
             }
             _ => {
                 let x = vec![Tensor::new(&mut r, dtype, s)];
