@@ -58,7 +58,7 @@ struct Sizes {
 impl Sizes {
     fn new<I: Isa>(conv: &Conv<'_>, output: Shape) -> Self {
         let channels = conv.geometry.output_channels;
-        let repeat = |pitch: usize| pitch / gcd(pitch, I::VECTOR);
+        let repeat = |pitch: usize| super::period(pitch, I::VECTOR);
         let pitch =
             if repeat(channels) <= MAX_PERIOD { channels } else { channels.next_multiple_of(I::VECTOR) };
         let [kh, kw] = conv.geometry.window.kernel.map(usize::from);
@@ -81,10 +81,6 @@ impl Sizes {
         let tables: usize = self.tables::<I>().iter().map(|b| Arena::size(*b)).sum();
         tables + Arena::size(self.stage.bytes()) + Arena::size(self.out_row) + 64
     }
-}
-
-const fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// Whether [`run`] takes this convolution.

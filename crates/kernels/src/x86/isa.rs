@@ -5,6 +5,7 @@ use super::depthwise::DepthwiseRow;
 use super::depthwise_planes::PlaneRow;
 use super::elementwise::{Product, Sum};
 use super::gemm::GemmRow;
+use super::norm::NormRow;
 use super::upsample::UpsampleRow;
 
 /// The leaf kernels of one instruction set. Each is unsafe to call because it needs the instructions, which the existence
@@ -77,4 +78,25 @@ pub(super) trait Isa: 'static {
     /// # Safety
     /// The CPU has the instructions. The rows have the lengths that [`UpsampleRow`] gives and do not overlap.
     unsafe fn upsample(row: &UpsampleRow);
+
+    /// Adds the squares of the bytes of a row, less `zero`: byte e % (period * VECTOR) to sum [`Self::square_at`].
+    ///
+    /// # Safety
+    /// As for [`Self::add_up`].
+    unsafe fn add_squares(row: *const u8, n: usize, period: usize, zero: u8, sums: *mut u64);
+
+    /// Where [`Self::add_squares`] has the sum of byte `e` of the period.
+    fn square_at(e: usize) -> usize;
+
+    /// Normalises each pixel of a row over its channels.
+    ///
+    /// # Safety
+    /// The CPU has the instructions. Every pixel of both rows has as many channels as there are gains and offsets.
+    unsafe fn layer_norm(row: &NormRow<'_>);
+
+    /// Multiplies each pixel of a row by the responses and adds offsets and pixel.
+    ///
+    /// # Safety
+    /// As for [`Self::layer_norm`].
+    unsafe fn response_norm(row: &NormRow<'_>);
 }

@@ -12,6 +12,7 @@ mod elementwise;
 mod gemm;
 mod isa;
 mod moves;
+mod norm;
 mod reduce;
 mod requant;
 mod stage;
@@ -30,6 +31,14 @@ use crate::{Backend, Call, Shape, scalar};
 
 const EVERY: u32 = u32::MAX;
 
+/// Vectors of `vector` bytes after which pixels of `channels` bytes begin with a vector again.
+const fn period(channels: usize, vector: usize) -> usize {
+    const fn gcd(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    channels / gcd(channels, vector)
+}
+
 /// Runs `units`, if there is a kernel for them; then gives `true`.
 fn run_simd<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
     let eight_bit = call.output().dtype() == DType::U8;
@@ -46,6 +55,7 @@ fn run_simd<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut
             elementwise::table::<I>(call, t, units, scratch)
         }
         Op::Reduce(r) if eight_bit && reduce::supports(r) => reduce::run::<I>(call, r, units, scratch),
+        Op::Norm(n) if eight_bit && norm::supports(n) => norm::run::<I>(call, n, units, scratch),
         Op::Blend(b) if eight_bit && blend::supports(b) => blend::run::<I>(call, b, units),
         Op::Resize(r)
             if eight_bit
@@ -72,6 +82,7 @@ fn scratch_bytes<I: isa::Isa>(op: &Op<'_>, dtype: DType, input: Shape, output: S
         Op::Conv(c) if gemm::supports::<I>(c) => gemm::scratch_bytes::<I>(c, output),
         Op::Binary(_) | Op::Activation { .. } if eight_bit => elementwise::scratch_bytes(output),
         Op::Reduce(r) if eight_bit && reduce::supports(r) => reduce::scratch_bytes::<I>(input),
+        Op::Norm(n) if eight_bit && norm::supports(n) => norm::scratch_bytes::<I>(n, input),
         Op::Resize(r) if eight_bit && upsample::supports(r, input, output) => upsample::scratch_bytes(input),
         _ => 0,
     };
@@ -104,6 +115,7 @@ macro_rules! backend {
                     Op::Binary(b) if eight_bit && elementwise::supports(b) => concat!($name, "-binary"),
                     Op::Activation { .. } if eight_bit => concat!($name, "-table"),
                     Op::Reduce(r) if eight_bit && reduce::supports(r) => concat!($name, "-reduce"),
+                    Op::Norm(n) if eight_bit && norm::supports(n) => concat!($name, "-norm"),
                     Op::Blend(b) if eight_bit && blend::supports(b) => concat!($name, "-blend"),
                     Op::Resize(r) if r.mode == ResizeMode::BilinearHalfPixel && eight_bit => {
                         concat!($name, "-resize")

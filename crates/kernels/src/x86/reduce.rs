@@ -12,15 +12,6 @@ use crate::{Call, Shape};
 /// Most vectors until the channels' pattern repeats.
 const MAX_PERIOD: usize = 64;
 
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// Vectors until the pattern of `channels` repeats.
-fn period<I: Isa>(channels: usize) -> usize {
-    channels / gcd(channels, I::VECTOR)
-}
-
 /// Whether [`run`] takes this reduction of 8-bit elements.
 pub(super) fn supports(op: &Reduce) -> bool {
     op.axis == Axis::Space && op.kind != ReduceKind::Max
@@ -38,7 +29,7 @@ pub(super) fn scratch_bytes<I: Isa>(input: Shape) -> usize {
 pub(super) fn run<I: Isa>(call: &Call<'_, '_>, op: &Reduce, units: Range<usize>, scratch: &mut [u8]) -> bool {
     let (Some(source), Some(out)) = (call.source::<u8>(0), call.target::<u8>()) else { return false };
     let Shape { height, width, .. } = source.shape();
-    let (channels, period) = (units.len(), period::<I>(units.len()));
+    let (channels, period) = (units.len(), super::period(units.len(), I::VECTOR));
     if period > MAX_PERIOD {
         return false;
     }

@@ -4,6 +4,7 @@ mod depthwise;
 mod elementwise;
 mod finish;
 mod gemm;
+mod norm;
 mod planes;
 
 use super::blend::BlendRow;
@@ -12,6 +13,7 @@ use super::depthwise_planes::PlaneRow;
 use super::elementwise::{Product, Sum};
 use super::gemm::GemmRow;
 use super::isa::Isa;
+use super::norm::NormRow;
 use super::upsample::UpsampleRow;
 
 /// AVX-512 F, BW, VL, DQ, VNNI and VBMI. A value exists only on a CPU that has them.
@@ -83,5 +85,24 @@ impl Isa for Avx512Vnni {
     unsafe fn upsample(row: &UpsampleRow) {
         // SAFETY: the caller keeps the contract of `Isa::upsample`.
         unsafe { elementwise::upsample(row) }
+    }
+
+    unsafe fn add_squares(row: *const u8, n: usize, period: usize, zero: u8, sums: *mut u64) {
+        // SAFETY: the caller keeps the contract of `Isa::add_squares`.
+        unsafe { norm::add_squares(row, n, period, zero, sums) }
+    }
+
+    fn square_at(e: usize) -> usize {
+        norm::square_at(e)
+    }
+
+    unsafe fn layer_norm(row: &NormRow<'_>) {
+        // SAFETY: the caller keeps the contract of `Isa::layer_norm`.
+        unsafe { norm::layer_norm(row) }
+    }
+
+    unsafe fn response_norm(row: &NormRow<'_>) {
+        // SAFETY: the caller keeps the contract of `Isa::response_norm`.
+        unsafe { norm::response_norm(row) }
     }
 }

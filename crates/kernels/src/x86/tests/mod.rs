@@ -2,4 +2,5 @@
 
 mod conv;
 mod elementwise;
+mod norm;
 mod support;

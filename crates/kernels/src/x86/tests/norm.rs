@@ -1,0 +1,31 @@
+//! Normalisation.
+
+use std::format;
+use std::vec::Vec;
+
+use fusionproxy_format::{DType, Norm, NormKind, Op};
+
+use super::support::{Random, Tensor, compare};
+use crate::Shape;
+
+#[test]
+fn layer_and_response() {
+    let mut r = Random(21);
+    for i in 0..600 {
+        let c = if r.one_in(2) { r.range(1, 200) } else { r.pick(&[16, 40, 64, 80, 160, 320]) };
+        let s = Shape::new(r.range(1, 5), r.range(1, 20), c);
+        let gamma: Vec<f32> = (0..c).map(|_| r.unit() * 3.0).collect();
+        let beta: Vec<f32> = (0..c).map(|_| r.unit()).collect();
+        let kind = r.pick(NormKind::ALL);
+        let epsilon = r.pick(&[0.0, 1e-6, 1e-3]);
+        let op = Op::Norm(Norm { kind, epsilon, gamma: &gamma, beta: &beta });
+        let x = [Tensor::new(&mut r, DType::U8, s)];
+        if i % 7 == 0 {
+            // No variance: with an epsilon of 0 the quotient is not a number.
+            x[0].bytes().iter().for_each(|b| b.set(x[0].quant.zero_point));
+        }
+        let mut out = Tensor::new(&mut r, DType::U8, s);
+        out.quant.scale *= 3.0;
+        compare(&mut r, &op, &x, &out, 0.0, &format!("{kind:?} {s:?} {epsilon}"));
+    }
+}
