@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let pool = Pool::new(usize::from(args.threads))?;
     let mut memory = Memory::default();
-    let options = FuserOptions { gain: GainSettings::STILL, ..FuserOptions::sizes((width, height), (width, height)) };
+    let options = FuserOptions { gain: GainSettings { curve: GainSettings::DEFAULT.curve, ..GainSettings::STILL }, ..FuserOptions::sizes((width, height), (width, height)) };
     let backend = options.backend.name();
     let mut fuser = Fuser::new(&artifact, &pool, options, &mut memory)?;
     let mut rgb = vec![0; width * height * 3];

@@ -7,8 +7,8 @@ use fusionproxy_eval::scene::{Condition, Scene, View};
 use super::Size;
 
 /// The street and the moment that the demonstration shows.
-const SEED: u64 = 7;
-const TIME_S: f64 = 4.0;
+const SEED: u64 = 11;
+const TIME_S: f64 = 1.0;
 
 /// A registered synthetic pair.
 pub(crate) struct Pair {
