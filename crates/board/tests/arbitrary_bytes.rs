@@ -1,12 +1,17 @@
 //! Parsers of what sensors send, given anything at all: never a panic, never a loop without end.
 
+use fusionproxy_board::amg8833::Amg8833;
 use fusionproxy_board::bus::Want;
+use fusionproxy_board::camera;
+use fusionproxy_board::camera::arducam::{self, ArduCam};
 use fusionproxy_board::lepton::cci::{Access, Attribute, Exchange};
 use fusionproxy_board::lepton::packet::{PACKET_BYTES, Packet, PacketBytes, crc};
 use fusionproxy_board::lepton::receiver::Receiver;
 use fusionproxy_board::lepton::telemetry::Telemetry;
-use fusionproxy_board::lepton::{Model, Output, Settings, TelemetryLines};
-use fusionproxy_board::sim::Rng;
+use fusionproxy_board::lepton::{Lepton, Model, Output, Settings, TelemetryLines};
+use fusionproxy_board::mlx90640::{self, Calibration, Conditions, Mlx90640};
+use fusionproxy_board::sim::{BusError, Rng};
+use fusionproxy_board::source::FrameSource;
 use proptest::prelude::*;
 
 fn all_settings() -> impl Iterator<Item = Settings> {
@@ -135,6 +140,124 @@ proptest! {
         }
         for i in 0..40 {
             let _ = exchange.word(i);
+        }
+    }
+}
+
+/// Both buses, answering anything, or failing.
+#[derive(Clone)]
+struct Noise(Rng);
+
+impl embedded_hal::spi::ErrorType for Noise {
+    type Error = BusError;
+}
+
+impl embedded_hal::i2c::ErrorType for Noise {
+    type Error = BusError;
+}
+
+impl Noise {
+    fn answer(&mut self, out: &mut [u8]) {
+        // Noise, all zeros, all ones, or noise with few bits set, which passes more checks.
+        let kind = self.0.below(4);
+        for bytes in out.chunks_mut(8) {
+            let word = match kind {
+                0 => self.0.next_u64(),
+                1 => 0,
+                2 => u64::MAX,
+                _ => self.0.next_u64() & self.0.next_u64() & self.0.next_u64(),
+            };
+            bytes.copy_from_slice(&word.to_le_bytes()[..bytes.len()]);
+        }
+    }
+}
+
+impl embedded_hal::spi::SpiDevice for Noise {
+    fn transaction(
+        &mut self,
+        operations: &mut [embedded_hal::spi::Operation<'_, u8>],
+    ) -> Result<(), BusError> {
+        for operation in operations {
+            if let embedded_hal::spi::Operation::Read(out) = operation {
+                self.answer(out);
+            }
+        }
+        if self.0.below(50) == 0 { Err(BusError::Controller) } else { Ok(()) }
+    }
+}
+
+impl embedded_hal::i2c::I2c for Noise {
+    fn transaction(
+        &mut self,
+        _: u8,
+        operations: &mut [embedded_hal::i2c::Operation<'_>],
+    ) -> Result<(), BusError> {
+        for operation in operations {
+            if let embedded_hal::i2c::Operation::Read(out) = operation {
+                self.answer(out);
+            }
+        }
+        if self.0.below(50) == 0 { Err(BusError::Nack) } else { Ok(()) }
+    }
+}
+
+/// Polls a source on noise for 10 s of its time; it may give errors and even frames, but must not panic.
+fn survives<S: FrameSource>(mut source: S, seed: u64) {
+    let mut buffer = vec![0; source.layout().bytes()];
+    let mut rng = Rng::new(seed);
+    let mut now = 0;
+    while now < 10_000_000 {
+        let _ = source.poll(&mut buffer, now);
+        now += u64::from(rng.below(5_000));
+        if rng.below(1_000) == 0 {
+            now += 300_000;
+        }
+    }
+}
+
+#[test]
+fn drivers_survive_noise_on_their_buses() {
+    for seed in 0..2 {
+        let noise = || Noise(Rng::new(seed));
+        for settings in all_settings() {
+            survives(Lepton::<_, _>::new(noise(), noise(), settings), seed);
+        }
+        survives(Mlx90640::new(noise(), mlx90640::Settings::default()), seed);
+        survives(Amg8833::new(noise(), 0x69), seed);
+        for output in [camera::Output::Rgb565, camera::Output::Yuyv] {
+            let settings = arducam::Settings { output, size: (80, 60), leading_bytes: 1 };
+            survives(ArduCam::new(noise(), noise(), settings).unwrap(), seed);
+        }
+    }
+}
+
+proptest! {
+    /// Any EEPROM gives a calibration or an error, and any calibration and RAM give numbers or an error.
+    #[test]
+    fn mlx90640_calibrations(seed: u64, sparse: bool) {
+        let mut rng = Rng::new(seed);
+        let mut words = |sparse: bool| -> [u16; mlx90640::WORDS] {
+            core::array::from_fn(|_| {
+                let word = rng.next_u64() as u16;
+                if sparse { word & rng.next_u64() as u16 } else { word }
+            })
+        };
+        let mut eeprom = words(sparse);
+        eeprom[10] &= !0x0040;
+        // Few marked pixels, so that calibration gets that far.
+        for word in &mut eeprom[64..] {
+            *word = *word & !1 | 2;
+        }
+        let ram = words(false);
+        if let Ok(calibration) = Calibration::from_eeprom(&eeprom) {
+            for subpage in 0..2 {
+                let surface = mlx90640::Surface::default();
+                if let Ok(c) = Conditions::new(&calibration, &ram, rng.next_u64() as u16, subpage, surface) {
+                    for (pixel, &word) in ram[..mlx90640::PIXELS].iter().enumerate() {
+                        let _ = (c.measures(pixel, subpage), c.temperature_c(pixel, word));
+                    }
+                }
+            }
         }
     }
 }

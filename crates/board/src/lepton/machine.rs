@@ -10,7 +10,8 @@ use super::cci::{Access, Attribute, CciError, Exchange, MAX_WORDS, attribute};
 use super::error::Fault;
 use super::packet::{PACKET_BYTES, PacketBytes};
 use super::receiver::{Completed, RESYNC_SILENCE_US, Receiver, StreamCounters, SyncLoss};
-use super::settings::{Model, Output, Settings, TelemetryLines};
+use super::settings::{Model, Settings, TelemetryLines};
+use super::setup::{self, model_of};
 use super::telemetry::{FfcState, Telemetry};
 use crate::bus::{Transfer, Want};
 
@@ -385,7 +386,7 @@ impl<const N: usize> Machine<N> {
                 return Ok(());
             }
             Err(e) => {
-                let optional = self.setup_step(index).is_some_and(|step| step.optional);
+                let optional = setup::step(&self.settings, index).is_some_and(|step| step.optional);
                 if !(optional && matches!(e, CciError::Refused { .. })) {
                     self.note_refusal(result);
                     self.phase = Phase::Setup(0);
@@ -406,7 +407,7 @@ impl<const N: usize> Machine<N> {
             }
         }
         let next = index + 1;
-        if self.setup_step(next).is_some() {
+        if setup::step(&self.settings, next).is_some() {
             self.phase = Phase::Setup(next);
         } else {
             self.phase = Phase::Silence;
@@ -425,7 +426,7 @@ impl<const N: usize> Machine<N> {
                 self.exchange = Some((Purpose::Setup, reboot));
             }
             Phase::Setup(index) => {
-                if let Some(step) = self.setup_step(index) {
+                if let Some(step) = setup::step(&self.settings, index) {
                     let exchange = match step.value {
                         Some(value) => Exchange::set(step.attribute, value, now_us),
                         None => Exchange::new(step.attribute, Access::Get, &[], now_us),
@@ -441,33 +442,6 @@ impl<const N: usize> Machine<N> {
             }
             Phase::Silence | Phase::Stream => {}
         }
-    }
-
-    /// Step `index` of the set-up.
-    fn setup_step(&self, index: u8) -> Option<Step> {
-        let s = &self.settings;
-        let telemetry = s.telemetry != TelemetryLines::Off;
-        let centikelvin = s.output == Output::Centikelvin;
-        let required = |attribute, value| Step { attribute, value: Some(value), optional: false };
-        let steps = [
-            Some(Step { attribute: attribute::PART_NUMBER, value: None, optional: true }),
-            Some(required(attribute::AGC_ENABLE, u32::from(s.output == Output::Agc))),
-            telemetry.then_some(required(
-                attribute::TELEMETRY_LOCATION,
-                u32::from(s.telemetry == TelemetryLines::Footer),
-            )),
-            Some(required(attribute::TELEMETRY_ENABLE, u32::from(telemetry))),
-            centikelvin.then_some(required(attribute::RADIOMETRY_ENABLE, 1)),
-            // Models without radiometry refuse to have it switched off, and need not.
-            Some(Step {
-                attribute: attribute::TLINEAR_ENABLE,
-                value: Some(u32::from(centikelvin)),
-                optional: !centikelvin,
-            }),
-            centikelvin.then_some(required(attribute::TLINEAR_RESOLUTION, 1)),
-            s.gain.map(|gain| required(attribute::GAIN_MODE, gain as u32)),
-        ];
-        steps.into_iter().flatten().nth(usize::from(index))
     }
 
     fn lost(&mut self, cause: SyncLoss) -> Fault {
@@ -517,29 +491,4 @@ impl<const N: usize> Machine<N> {
             state: if correcting { SensorState::Ffc } else { SensorState::Ok },
         })
     }
-}
-
-/// One command of the set-up: a value to set, or an attribute to read.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    attribute: Attribute,
-    value: Option<u32>,
-    /// May be refused.
-    optional: bool,
-}
-
-/// The model that a part number belongs to, if it is one we know. Characters come two to a word; which of the two comes
-/// first is not documented, so either order is taken.
-fn model_of(data: &[u8]) -> Option<Model> {
-    const KNOWN: [(&[u8; 8], Model); 6] = [
-        (b"500-0643", Model::Lepton2),
-        (b"500-0659", Model::Lepton2),
-        (b"500-0763", Model::Lepton2),
-        (b"500-0726", Model::Lepton3),
-        (b"500-0758", Model::Lepton3),
-        (b"500-0771", Model::Lepton3),
-    ];
-    let head: &[u8; 8] = data.first_chunk()?;
-    let swapped: [u8; 8] = core::array::from_fn(|i| head[i ^ 1]);
-    KNOWN.iter().find(|(part, _)| *part == head || **part == swapped).map(|(_, model)| *model)
 }

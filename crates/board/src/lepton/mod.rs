@@ -17,6 +17,7 @@ pub mod machine;
 pub mod packet;
 pub mod receiver;
 mod settings;
+mod setup;
 pub mod telemetry;
 
 #[cfg(feature = "async")]

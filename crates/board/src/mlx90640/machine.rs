@@ -276,7 +276,9 @@ impl Machine {
                     self.found_us = now_us;
                     self.waiting_since_us = now_us;
                     self.state = State::Clear;
-                } else if now_us - self.waiting_since_us > SETTLE_US + 4 * self.settings.rate.period_us() {
+                } else if now_us.saturating_sub(self.waiting_since_us)
+                    > SETTLE_US + 4 * self.settings.rate.period_us()
+                {
                     // Not measuring at all, or waiting for a step: set it up again.
                     self.counters.stalls = self.counters.stalls.wrapping_add(1);
                     self.state = State::WriteControl;
@@ -376,7 +378,7 @@ impl Machine {
         let period = self.settings.rate.period_us();
         match other {
             // Half a period early or late still belongs together.
-            Some(time) if self.found_us - time <= period + period / 2 => {
+            Some(time) if self.found_us.saturating_sub(time) <= period + period / 2 => {
                 self.fresh = [None; 2];
                 Ok(Some(self.frame(time)))
             }
