@@ -1,0 +1,258 @@
+//! `fusionproxy compile`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use fusionproxy_compiler::{
+    CalibrationPair, Options, Precision, RangeMethod, Report, Stage, Verification, compile, constants,
+};
+use fusionproxy_core::align::Warp;
+use fusionproxy_core::frame::{FrameInfo, InfraredFormat, InfraredFrame, Plane};
+use fusionproxy_core::gain::{Follow, GainControl, GainSettings};
+use fusionproxy_eval::pairs::{Pair, Pairing, Samples};
+use fusionproxy_kernels::Scalar;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::table::{self, Table};
+use super::{Size, write};
+
+/// Compile an ONNX fusion network to an .fpx artifact.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  fusionproxy compile net.onnx --precision int8 --calibrate pairs/ -o net.fpx
+  fusionproxy compile net.onnx --precision fp16 -o net.fp16.fpx
+  fusionproxy compile net.onnx --calibrate pairs/ --target-psnr 45 -o net.fpx
+  fusionproxy compile net.onnx --calibrate pairs/ --size 120x160 --emit-rust model.rs -o net.fpx
+
+--calibrate takes a folder with vis/ and ir/, paired by file name: a few dozen pairs like those the network will see. The
+artifact is then run against the f32 network on the same pairs, and the report says how close it comes.")]
+pub(crate) struct Args {
+    /// ONNX network: two image inputs, one image output.
+    onnx: PathBuf,
+    /// Artifact to write.
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Precision.
+    #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
+    precision: PrecisionArg,
+    /// Folder with vis/ and ir/ of calibration pairs; needed for int8.
+    #[arg(long, value_name = "DIR")]
+    calibrate: Option<PathBuf>,
+    /// Calibration pairs to use, spread evenly over the folder.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pairs: u16,
+    /// How the range of an 8-bit tensor is chosen.
+    #[arg(long, value_enum, default_value_t = RangeArg::Auto)]
+    range: RangeArg,
+    /// Name of the visible input [default: vis, or a guess].
+    #[arg(long)]
+    vis_input: Option<String>,
+    /// Name of the infrared input [default: ir, or a guess].
+    #[arg(long)]
+    ir_input: Option<String>,
+    /// Name of the fused output [default: fused, or the only one].
+    #[arg(long)]
+    fused_output: Option<String>,
+    /// ONNX node to keep at half precision; * matches any characters; may be repeated.
+    #[arg(long, value_name = "NODE")]
+    keep_fp16: Vec<String>,
+    /// Keep as many operators at half precision as it takes to come this close to f32, in dB.
+    #[arg(long, value_name = "DB")]
+    target_psnr: Option<f64>,
+    /// Frame size for networks that leave it open, and for --emit-rust, HEIGHTxWIDTH in px.
+    #[arg(long)]
+    size: Option<Size>,
+    /// Write sizes and the operator list as Rust constants for firmware; needs --size.
+    #[arg(long, value_name = "FILE", requires = "size")]
+    emit_rust: Option<PathBuf>,
+    /// Name stored in the artifact [default: the ONNX file's].
+    #[arg(long)]
+    name: Option<String>,
+    /// Do not run the artifact against the f32 network.
+    #[arg(long)]
+    skip_verify: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PrecisionArg {
+    /// 8-bit activations and weights.
+    Int8,
+    /// Half precision.
+    Fp16,
+    /// 32-bit floats.
+    F32,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RangeArg {
+    /// Per tensor the method with the least squared error.
+    Auto,
+    /// Smallest and largest value.
+    Minmax,
+    /// All but the outermost values.
+    Percentile,
+    /// Least squared error.
+    Mse,
+    /// Least divergence of the histogram.
+    Kl,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let pairs = match &args.calibrate {
+        Some(folder) => load(folder, usize::from(args.pairs), args.json)?,
+        None => Vec::new(),
+    };
+    let options = Options {
+        precision: match args.precision {
+            PrecisionArg::Int8 => Precision::Int8,
+            PrecisionArg::Fp16 => Precision::Fp16,
+            PrecisionArg::F32 => Precision::F32,
+        },
+        visible: args.vis_input.clone(),
+        infrared: args.ir_input.clone(),
+        output: args.fused_output.clone(),
+        name: args.name.clone(),
+        range: match args.range {
+            RangeArg::Auto => RangeMethod::Auto,
+            RangeArg::Minmax => RangeMethod::MinMax,
+            RangeArg::Percentile => RangeMethod::Percentile,
+            RangeArg::Mse => RangeMethod::Mse,
+            RangeArg::Kl => RangeMethod::Kl,
+        },
+        keep_fp16: args.keep_fp16.clone(),
+        target_psnr: args.target_psnr,
+        size: args.size.map(|s| (s.height, s.width)),
+        skip_verify: args.skip_verify,
+    };
+    let bar = progress_bar(args.json)?;
+    let mut current = None;
+    let compiled = compile(&args.onnx, &options, &pairs, &mut |stage, done, all| {
+        if current != Some(stage) {
+            current = Some(stage);
+            bar.set_message(match stage {
+                Stage::Import => "reading the network",
+                Stage::Observe => "observing ranges",
+                Stage::Calibrate => "calibrating",
+                Stage::Reference => "running the f32 network",
+                Stage::Verify => "running the artifact",
+                _ => "working",
+            });
+        }
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    if let (Some(path), Some(size)) = (&args.emit_rust, args.size) {
+        let rust = constants(&compiled.artifact, size.height, size.width, 1, &Scalar::ALL)?;
+        write::file(path, rust.source.as_bytes())?;
+    }
+    write::file(&args.output, &compiled.artifact)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&compiled.report)?);
+    } else {
+        print(&compiled.report, &args.output);
+    }
+    Ok(())
+}
+
+fn progress_bar(hidden: bool) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?;
+    Ok(if hidden { ProgressBar::hidden() } else { ProgressBar::new(1).with_style(style) })
+}
+
+/// Up to `most` pairs of a folder, spread evenly.
+fn load(folder: &Path, most: usize, quiet: bool) -> Result<Vec<CalibrationPair>> {
+    let found = Pairing::under(folder).with_context(|| {
+        format!("--calibrate {} needs the folders vis and ir with pairs of images", folder.display())
+    })?;
+    if let Some(notice) = found.notice() {
+        eprintln!("notice: {notice}");
+    }
+    let all = found.pairs.len();
+    let take = most.min(all);
+    let bar = progress_bar(quiet)?;
+    bar.set_message("loading pairs");
+    bar.set_length(take as u64);
+    let mut pairs = Vec::with_capacity(take);
+    for i in 0..take {
+        pairs.push(prepare(&found.pairs[i * all / take])?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(pairs)
+}
+
+/// A pair as the network would see it: 8-bit infrared in visible geometry.
+fn prepare(pair: &Pair) -> Result<CalibrationPair> {
+    let (visible, infrared) = pair.load()?;
+    let (w, h) = (infrared.width, infrared.height);
+    let mut grey = match infrared.samples {
+        Samples::Grey8(grey) => grey,
+        Samples::Grey16(samples) => {
+            let words: Vec<u8> = samples.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let frame = InfraredFrame::new(InfraredFormat::Y16, w, h, w * 2, &words, FrameInfo::STILL)?;
+            let mut gain = GainControl::new(GainSettings::STILL)?;
+            gain.observe(&frame, Follow::Afresh);
+            let mut grey = vec![0; w * h];
+            gain.apply(&frame, 0..h, &mut grey, w)?;
+            grey
+        }
+    };
+    let size = (visible.width, visible.height);
+    if (w, h) != size {
+        let mut stretched = vec![0; size.0 * size.1];
+        Warp::resize((w, h), size)?.run(&Plane::new(w, h, w, &grey)?, 0..size.1, &mut stretched, size.0)?;
+        grey = stretched;
+    }
+    if grey.is_empty() {
+        bail!("{} is empty", pair.infrared.display());
+    }
+    Ok(CalibrationPair {
+        name: pair.name.clone(),
+        width: size.0,
+        height: size.1,
+        visible_rgb: visible.data,
+        infrared: grey,
+    })
+}
+
+fn print(r: &Report, path: &Path) {
+    println!("{}: {} {:?}, {}", path.display(), r.name, r.precision, table::bytes(r.artifact_bytes as u64));
+    println!("  visible {} ({} channels), infrared {}, fused {}", r.visible.0, r.visible.1, r.infrared.0, r.fused);
+    for guess in &r.guesses {
+        println!("  guessed: {guess}");
+    }
+    match (r.fixed_size, &r.fixed_reason) {
+        (Some((h, w)), Some(why)) => println!("  runs at {h}x{w} px only: {why}"),
+        (Some((h, w)), None) => println!("  runs at {h}x{w} px only"),
+        _ => println!("  runs at any size, padded to multiples of {} px", r.stride),
+    }
+    if !r.half_precision.is_empty() {
+        println!("  {} operators kept at half precision", r.half_precision.len());
+    }
+    if let Some(v) = &r.verification {
+        verification(v);
+    }
+}
+
+fn verification(v: &Verification) {
+    println!("  against f32 on {} pairs:", v.pairs);
+    println!("    PSNR {:.2} dB mean, {:.2} dB worst ({})", v.psnr_mean, v.psnr_min, v.worst_pair);
+    println!("    SSIM {:.4} mean, {:.4} worst", v.ssim_mean, v.ssim_min);
+    if !v.worst_layers.is_empty() {
+        let mut t = Table::new(&["    worst layers", "operator", "type", ">SQNR dB", ">lost dB"]);
+        for l in &v.worst_layers {
+            let numbers = [l.sqnr_db, l.loss_db].map(|n| format!("{n:.1}"));
+            t.row([format!("    {}", l.node), l.op.clone(), l.dtype.clone()].into_iter().chain(numbers));
+        }
+        print!("{t}");
+    }
+    for s in &v.suggestions {
+        println!("    try: {s}");
+    }
+}
