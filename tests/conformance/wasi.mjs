@@ -1,4 +1,5 @@
-// Runs a wasm32-wasip1 test program under Node: `node wasi.mjs PROGRAM ARGS…`.
+#!/usr/bin/env -S node --no-warnings
+// Runs a wasm32-wasip1 test program under Node: `wasi.mjs PROGRAM ARGS…`.
 import { readFile } from "node:fs/promises";
 import { WASI } from "node:wasi";
 
