@@ -1,13 +1,14 @@
 //! WebAssembly kernels with 128-bit SIMD.
 //!
 //! A WebAssembly module that contains SIMD instructions is refused as a whole by an engine without them, so that there is
-//! nothing to detect at run time: the module exists if and only if the target feature `simd128` is on. Convolutions have
-//! kernels of their own; every other operator runs the scalar one, which the compiler vectorises.
+//! nothing to detect at run time: the module exists if and only if the target feature `simd128` is on. Convolutions and
+//! the composition have kernels of their own; every other operator runs the scalar one, which the compiler vectorises.
 //!
 //! The hottest instruction is `i32x4.dot_i16x8_s`. Bytes become its 16-bit operands by a mask and a shift: of a vector of
 //! bytes, the even ones are `v & 0x00ff` and the odd ones `v >> 8`, and a sum of products may be taken over the even and
 //! the odd ones apart, as long as activations and weights are split alike.
 
+mod blend;
 mod depthwise;
 mod finish;
 mod gemm;
@@ -19,13 +20,12 @@ use fusionproxy_format::{DType, Op};
 
 use crate::{Backend, Call, Shape, scalar};
 
-const EVERY: u32 = u32::MAX;
-
-/// The kernels for `simd128`. Bytes are those of [`crate::Scalar`] for 8-bit calls; floats run the scalar kernels.
+/// The kernels for `simd128`. Bytes are those of [`crate::Scalar`] for 8-bit calls; floats run the scalar kernels. `SET`
+/// names the scalar kernels that are linked, as for [`crate::Scalar`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Simd128;
+pub struct Simd128<const SET: u32 = { u32::MAX }>;
 
-impl Backend for Simd128 {
+impl<const SET: u32> Backend for Simd128<SET> {
     fn name(&self) -> &'static str {
         "wasm32-simd128"
     }
@@ -34,7 +34,8 @@ impl Backend for Simd128 {
         match call.op() {
             Op::Conv(c) if depthwise::supports(c) => depthwise::run(call, c, units, scratch),
             Op::Conv(c) if gemm::supports(c) => gemm::run(call, c, units, scratch),
-            _ => scalar::run::<EVERY>(call, units, scratch),
+            Op::Blend(b) if call.output().dtype() == DType::U8 => blend::run(b, call, units),
+            _ => scalar::run::<SET>(call, units, scratch),
         }
     }
 
@@ -46,10 +47,11 @@ impl Backend for Simd128 {
         }
     }
 
-    fn kernel(&self, op: &Op<'_>, _: DType) -> &'static str {
+    fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
         match op {
             Op::Conv(c) if depthwise::supports(c) => "wasm32-simd128-depthwise",
             Op::Conv(c) if gemm::supports(c) => "wasm32-simd128-gemm",
+            Op::Blend(_) if dtype == DType::U8 => "wasm32-simd128-blend",
             _ => "scalar",
         }
     }
@@ -57,5 +59,5 @@ impl Backend for Simd128 {
 
 /// Every backend of this architecture but the scalar one, best first.
 pub fn backends() -> impl Iterator<Item = &'static dyn Backend> {
-    core::iter::once(&Simd128 as &dyn Backend)
+    core::iter::once(&Simd128::<{ u32::MAX }> as &dyn Backend)
 }
