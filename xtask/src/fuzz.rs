@@ -52,6 +52,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn one(target: &str, seconds: u32) -> Result<()> {
     let found = format!("target/fuzz/corpus/{target}");
     std::fs::create_dir_all(&found).with_context(|| format!("cannot make {found}"))?;
+    if target == "artifact" {
+        seed_with_models(Path::new(&found))?;
+    }
     let mut c =
         command(&["cargo", "run", "--release", "--manifest-path", "fuzz/Cargo.toml", "--bin", target]);
     // An explicit target keeps the flags off build scripts.
@@ -65,4 +68,14 @@ fn one(target: &str, seconds: u32) -> Result<()> {
     c.args([&format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048", "-max_len=65536"]);
     c.args(["-print_final_stats=1", "-verbosity=0", &format!("-artifact_prefix=target/fuzz/{target}-")]);
     shell_run(c)
+}
+
+/// Mutation goes further from real artifacts than from nothing.
+fn seed_with_models(corpus: &Path) -> Result<()> {
+    for name in ["nano", "ultralight"] {
+        let file = format!("{name}.int8.fpx");
+        let from = Path::new("models").join(name).join(&file);
+        std::fs::copy(&from, corpus.join(&file)).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
 }

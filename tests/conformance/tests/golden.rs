@@ -27,9 +27,12 @@ macro_rules! model {
     }};
 }
 
+/// An artifact with its name.
+type NamedBytes = (&'static str, &'static [u8]);
+
 /// Models whose bytes are golden, and the frame sizes (height, width): the usual one, a small one, and one that is no
 /// multiple of any stride.
-fn cases() -> Vec<((&'static str, &'static [u8]), (usize, usize))> {
+fn cases() -> Vec<(NamedBytes, (usize, usize))> {
     let models = [model!("ultralight/ultralight.int8"), model!("nano/nano.int8")];
     let sizes = [(480, 640), (120, 160), (75, 101)];
     models.into_iter().flat_map(|m| sizes.map(|s| (m, s))).collect()
