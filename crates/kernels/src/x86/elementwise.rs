@@ -1,7 +1,4 @@
 //! 8-bit sums, products and tables.
-//!
-//! Whatever the strides and the broadcasting, the leaf kernels see runs of bytes: pixels with gaps are packed into scratch
-//! a few KiB at a time, and a broadcast operand is written out there.
 
 use core::ops::Range;
 
@@ -9,11 +6,9 @@ use fusionproxy_format::{Binary, BinaryOp, Finish, FixedPoint};
 
 use super::isa::Isa;
 use super::requant::Requant;
-use super::stage::{Arena, copy_pixels};
-use crate::{Call, Dst, Shape, Src};
-
-/// Bytes of a run, about: small enough for three of them in the L1 cache.
-const RUN: usize = 4096;
+use super::runs::{self, Input, Output};
+use super::stage::Arena;
+use crate::{Call, Shape};
 
 /// a * qa + b * qb + offset, shifted, of two runs.
 pub(super) struct Sum<'a> {
@@ -33,14 +28,9 @@ pub(super) struct Product<'a> {
     pub(super) requant: Requant<'a>,
 }
 
-/// Pixels of a run.
-fn pixels(shape: Shape) -> usize {
-    (RUN / shape.channels).clamp(1, shape.width)
-}
-
 /// Scratch of [`binary`] and [`table`].
 pub(super) fn scratch_bytes(output: Shape) -> usize {
-    3 * Arena::size(pixels(output) * output.channels) + 64
+    3 * Arena::size(runs::bytes::<u8>(output)) + 64
 }
 
 /// Whether [`binary`] takes this operation on 8-bit elements.
@@ -70,27 +60,24 @@ pub(super) fn binary<I: Isa>(
         return false;
     }
     let shape = out.shape();
-    let count = pixels(shape);
     let mut arena = Arena::new(scratch);
-    let mut part = || arena.take(count * shape.channels);
-    let (mut a, mut b, mut target) =
-        (Input::new(a, shape, part()), Input::new(b, shape, part()), Output::new(out, part()));
-    for y in units {
-        for x in (0..shape.width).step_by(count) {
-            let n = count.min(shape.width - x);
-            let (from_a, from_b, to) = (a.run(y, x, n), b.run(y, x, n), target.run(y, x));
-            // SAFETY: the token's existence proves the instructions; each run has n * channels bytes; the output is scratch
-            // or, in place, an input's own elements.
-            unsafe {
-                if op.op == BinaryOp::Mul {
-                    I::product(from_a, from_b, to, n * shape.channels, &product);
-                } else {
-                    I::sum(from_a, from_b, to, n * shape.channels, &sum);
-                }
+    let mut part = || arena.take(runs::bytes::<u8>(shape));
+    let mut a = Input::new::<I>(a, shape, part());
+    let mut b = Input::new::<I>(b, shape, part());
+    let mut target = Output::new::<I>(out, part());
+    runs::each::<u8>(units, shape, |y, x, n| {
+        let (a, b, to) = (a.run(y, x, n), b.run(y, x, n), target.run(y, x));
+        // SAFETY: the token's existence proves the instructions; each run has n * channels bytes; the output is scratch
+        // or, in place, an input's own elements.
+        unsafe {
+            if op.op == BinaryOp::Mul {
+                I::product(a, b, to, n * shape.channels, &product);
+            } else {
+                I::sum(a, b, to, n * shape.channels, &sum);
             }
-            target.finish(y, x, n);
         }
-    }
+        target.finish(y, x, n);
+    });
     true
 }
 
@@ -103,112 +90,13 @@ pub(super) fn table<I: Isa>(
 ) -> bool {
     let (Some(a), Some(out)) = (call.source::<u8>(0), call.target::<u8>()) else { return false };
     let shape = out.shape();
-    let count = pixels(shape);
     let mut arena = Arena::new(scratch);
-    let mut part = || arena.take(count * shape.channels);
-    let (mut a, mut target) = (Input::new(a, shape, part()), Output::new(out, part()));
-    for y in units {
-        for x in (0..shape.width).step_by(count) {
-            let n = count.min(shape.width - x);
-            // SAFETY: as in `binary`.
-            unsafe { I::table(a.run(y, x, n), target.run(y, x), n * shape.channels, table) };
-            target.finish(y, x, n);
-        }
-    }
+    let mut part = || arena.take(runs::bytes::<u8>(shape));
+    let (mut a, mut target) = (Input::new::<I>(a, shape, part()), Output::new::<I>(out, part()));
+    runs::each::<u8>(units, shape, |y, x, n| {
+        // SAFETY: as in `binary`.
+        unsafe { I::table(a.run(y, x, n), target.run(y, x), n * shape.channels, table) };
+        target.finish(y, x, n);
+    });
     true
-}
-
-/// An operand as runs without gaps.
-struct Input<'m, 's> {
-    source: Src<'m, u8>,
-    scratch: &'s mut [u8],
-    /// Whether the scratch holds the same for every run.
-    constant: bool,
-    /// Channels of a run's pixels.
-    channels: usize,
-}
-
-impl<'m, 's> Input<'m, 's> {
-    fn new(source: Src<'m, u8>, output: Shape, scratch: &'s mut [u8]) -> Self {
-        let Shape { height, width, channels } = source.shape();
-        let constant = height == 1 && width == 1;
-        if constant {
-            // Repeated for every pixel.
-            for pixel in scratch.chunks_exact_mut(output.channels) {
-                for (c, to) in pixel.iter_mut().enumerate() {
-                    *to = source.get(0, 0, if channels == 1 { 0 } else { c });
-                }
-            }
-        }
-        Self { source, scratch, constant, channels: output.channels }
-    }
-
-    /// Pixels (y, x)..(y, x + n) as `n * output channels` bytes.
-    #[inline]
-    fn run(&mut self, y: usize, x: usize, n: usize) -> *const u8 {
-        if self.constant {
-            return self.scratch.as_ptr();
-        }
-        let layout = self.source.layout();
-        let Shape { height, width, channels } = layout.shape;
-        let y = if height == 1 { 0 } else { y };
-        let out_channels = self.channels;
-        if width > 1 && channels == out_channels {
-            let from = self.source.ptr(y, x);
-            if layout.pixel == channels {
-                return from;
-            }
-            // SAFETY: n pixels of the row; the scratch holds as many.
-            unsafe { copy_pixels(from, layout.pixel, self.scratch.as_mut_ptr(), channels, n, channels) };
-            return self.scratch.as_ptr();
-        }
-        for (i, pixel) in self.scratch.chunks_exact_mut(out_channels).take(n).enumerate() {
-            let lane = self.source.pixel(y, if width == 1 { 0 } else { x + i });
-            if channels == 1 {
-                pixel.fill(lane.get(0));
-            } else {
-                pixel.iter_mut().zip(lane.iter()).for_each(|(to, v)| *to = v);
-            }
-        }
-        self.scratch.as_ptr()
-    }
-}
-
-/// The output as runs without gaps.
-struct Output<'m, 's> {
-    target: Dst<'m, u8>,
-    scratch: &'s mut [u8],
-    packed: bool,
-}
-
-impl<'m, 's> Output<'m, 's> {
-    fn new(target: Dst<'m, u8>, scratch: &'s mut [u8]) -> Self {
-        Self { target, scratch, packed: target.as_src().packed_pixels() }
-    }
-
-    /// Where the run from pixel (y, x) on is to be written.
-    #[inline]
-    fn run(&mut self, y: usize, x: usize) -> *mut u8 {
-        if self.packed { self.target.ptr(y, x) } else { self.scratch.as_mut_ptr() }
-    }
-
-    /// Moves the `n` pixels of the run to their places.
-    #[inline]
-    fn finish(&self, y: usize, x: usize, n: usize) {
-        if !self.packed {
-            let layout = self.target.layout();
-            let channels = layout.shape.channels;
-            // SAFETY: n pixels in the scratch and in the row.
-            unsafe {
-                copy_pixels(
-                    self.scratch.as_ptr(),
-                    channels,
-                    self.target.ptr(y, x),
-                    layout.pixel,
-                    n,
-                    channels,
-                );
-            }
-        }
-    }
 }

@@ -1,11 +1,16 @@
 //! What an instruction set gives to the drivers.
 
+use fusionproxy_format::{Activation, BinaryOp, Quant};
+
 use super::blend::BlendRow;
 use super::depthwise::DepthwiseRow;
 use super::depthwise_planes::PlaneRow;
 use super::elementwise::{Product, Sum};
+use super::float::FloatRow;
+use super::float_elementwise::{FloatBlend, FloatUpsample};
 use super::gemm::GemmRow;
 use super::norm::NormRow;
+use super::requant::Requant;
 use super::upsample::UpsampleRow;
 
 /// The leaf kernels of one instruction set. Each is unsafe to call because it needs the instructions, which the existence
@@ -99,4 +104,87 @@ pub(super) trait Isa: 'static {
     /// # Safety
     /// As for [`Self::layer_norm`].
     unsafe fn response_norm(row: &NormRow<'_>);
+
+    /// Multiplies a row; `blocks` is at most [`Self::BLOCKS`].
+    ///
+    /// # Safety
+    /// The CPU has the instructions. For every pixel, each tap has `depth` readable numbers; weights and bias cover `blocks`
+    /// blocks; `channels` elements of every output pixel may be written; nothing overlaps the output.
+    unsafe fn gemm_float(row: &FloatRow<'_>, blocks: usize);
+
+    /// Filters a row of one block of 16 channels.
+    ///
+    /// # Safety
+    /// As for [`Self::gemm_float`], each tap with 16 readable numbers, and 16 weights.
+    unsafe fn depthwise_float(row: &FloatRow<'_>);
+
+    /// Copies pixels of half-precision numbers as f32; a [`super::stage::CopyPixels`].
+    ///
+    /// # Safety
+    /// The CPU has the instructions, and as for [`super::stage::copy_pixels`], of `len` numbers a pixel.
+    unsafe fn widen(
+        from: *const u8,
+        from_pitch: usize,
+        to: *mut u8,
+        to_pitch: usize,
+        pixels: usize,
+        len: usize,
+    );
+
+    /// Copies pixels of f32 numbers in half precision; a [`super::stage::CopyPixels`].
+    ///
+    /// # Safety
+    /// As for [`Self::widen`].
+    unsafe fn narrow(
+        from: *const u8,
+        from_pitch: usize,
+        to: *mut u8,
+        to_pitch: usize,
+        pixels: usize,
+        len: usize,
+    );
+
+    /// Applies an activation to `n` numbers.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `n` numbers can be read and written.
+    unsafe fn activate(v: *mut f32, n: usize, function: Activation);
+
+    /// Applies an operation to two runs.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `n` numbers can be read from `a` and `b` and written to `to`, which is one of them or
+    /// overlaps neither.
+    unsafe fn binary(op: BinaryOp, a: *const f32, b: *const f32, to: *mut f32, n: usize);
+
+    /// Adds the channels of `pixels` pixels to `acc`, or keeps the larger ones if `max`.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; the pixels have `channels` numbers each without gaps, and so has `acc`, which does not
+    /// overlap them.
+    unsafe fn fold_pixels(from: *const f32, pixels: usize, channels: usize, max: bool, acc: *mut f32);
+
+    /// Composes a row.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; the runs have `len` numbers and do not overlap.
+    unsafe fn blend_float(row: &FloatBlend);
+
+    /// Enlarges a row.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; the runs have the lengths that [`FloatUpsample`] gives and do not overlap.
+    unsafe fn upsample_float(row: &FloatUpsample);
+
+    /// Quantises a run.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `n` elements can be read and written, and do not overlap.
+    unsafe fn quantise(from: *const f32, to: *mut u8, n: usize, per_step: f32, requant: &Requant<'_>);
+
+    /// Dequantises a run.
+    ///
+    /// # Safety
+    /// As for [`Self::quantise`].
+    unsafe fn dequantise(from: *const u8, to: *mut f32, n: usize, quant: Quant);
 }

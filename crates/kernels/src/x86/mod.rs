@@ -8,13 +8,18 @@ mod avx512;
 mod blend;
 mod depthwise;
 mod depthwise_planes;
+mod element;
 mod elementwise;
+mod float;
+mod float_elementwise;
+mod functions;
 mod gemm;
 mod isa;
 mod moves;
 mod norm;
 mod reduce;
 mod requant;
+mod runs;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -24,6 +29,7 @@ mod upsample;
 use core::ops::Range;
 
 use fusionproxy_format::{DType, Op, ResizeMode};
+use half::f16;
 
 pub use avx512::Avx512Vnni;
 
@@ -41,31 +47,60 @@ const fn period(channels: usize, vector: usize) -> usize {
 
 /// Runs `units`, if there is a kernel for them; then gives `true`.
 fn run_simd<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
-    let eight_bit = call.output().dtype() == DType::U8;
+    if moves::supports(call.op()) && moves::run(call, units.clone()) {
+        return true;
+    }
+    match call.output().dtype() {
+        DType::U8 => run_u8::<I>(call, units, scratch),
+        DType::F16 => run_float::<I, f16>(call, units, scratch),
+        DType::F32 => run_float::<I, f32>(call, units, scratch),
+    }
+}
+
+fn run_u8<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
     match call.op() {
         Op::Conv(c) if depthwise_planes::supports::<I>(c) => {
             depthwise_planes::run::<I>(call, c, units, scratch)
         }
         Op::Conv(c) if depthwise::supports(c) => depthwise::run::<I>(call, c, units, scratch),
         Op::Conv(c) if gemm::supports::<I>(c) => gemm::run::<I>(call, c, units, scratch),
-        Op::Binary(b) if eight_bit && elementwise::supports(b) => {
-            elementwise::binary::<I>(call, b, units, scratch)
-        }
-        Op::Activation { table: Some(t), .. } if eight_bit => {
-            elementwise::table::<I>(call, t, units, scratch)
-        }
-        Op::Reduce(r) if eight_bit && reduce::supports(r) => reduce::run::<I>(call, r, units, scratch),
-        Op::Norm(n) if eight_bit && norm::supports(n) => norm::run::<I>(call, n, units, scratch),
-        Op::Blend(b) if eight_bit && blend::supports(b) => blend::run::<I>(call, b, units),
-        Op::Resize(r)
-            if eight_bit
-                && upsample::supports(r, call.inputs()[0].data.layout().shape, call.output_shape()) =>
-        {
+        Op::Binary(b) if elementwise::supports(b) => elementwise::binary::<I>(call, b, units, scratch),
+        Op::Activation { table: Some(t), .. } => elementwise::table::<I>(call, t, units, scratch),
+        Op::Reduce(r) if reduce::supports(r) => reduce::run::<I>(call, r, units, scratch),
+        Op::Norm(n) if norm::supports(n) => norm::run::<I>(call, n, units, scratch),
+        Op::Blend(b) if blend::supports(b) => blend::run::<I>(call, b, units),
+        Op::Resize(r) if upsample::supports(r, input_shape(call), call.output_shape()) => {
             upsample::run::<I>(call, units, scratch)
         }
-        op if moves::supports(op) => moves::run(call, units),
+        Op::Convert(_) => float_elementwise::convert::<I>(call, units, scratch),
         _ => false,
     }
+}
+
+fn run_float<I: isa::Isa, T: element::Float>(
+    call: &Call<'_, '_>,
+    units: Range<usize>,
+    scratch: &mut [u8],
+) -> bool {
+    use float_elementwise as elementwise;
+    match call.op() {
+        Op::Conv(c) if float::supports::<T>(c) => float::run::<I, T>(call, c, units, scratch),
+        Op::Binary(b) => elementwise::binary::<I, T>(call, b, units, scratch),
+        Op::Activation { function, .. } => elementwise::activation::<I, T>(call, *function, units, scratch),
+        Op::Reduce(r) if elementwise::supports_reduce(r) => {
+            elementwise::reduce::<I, T>(call, r, units, scratch)
+        }
+        Op::Blend(b) => elementwise::blend::<I, T>(call, b, units, scratch),
+        Op::Resize(r) if upsample::supports(r, input_shape(call), call.output_shape()) => {
+            elementwise::upsample::<I, T>(call, units, scratch)
+        }
+        Op::Convert(_) => elementwise::convert::<I>(call, units, scratch),
+        _ => false,
+    }
+}
+
+fn input_shape(call: &Call<'_, '_>) -> Shape {
+    call.inputs()[0].data.layout().shape
 }
 
 fn run<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
@@ -75,18 +110,38 @@ fn run<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]
 }
 
 fn scratch_bytes<I: isa::Isa>(op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
-    let eight_bit = dtype == DType::U8;
-    let own = match op {
+    let own = match dtype {
+        DType::U8 => scratch_u8::<I>(op, input, output),
+        DType::F16 => scratch_float::<f16>(op, input, output),
+        DType::F32 => scratch_float::<f32>(op, input, output),
+    };
+    own.max(scalar::scratch_bytes(op, dtype, input, output))
+}
+
+fn scratch_u8<I: isa::Isa>(op: &Op<'_>, input: Shape, output: Shape) -> usize {
+    match op {
         Op::Conv(c) if depthwise_planes::supports::<I>(c) => depthwise_planes::scratch_bytes(c, output),
         Op::Conv(c) if depthwise::supports(c) => depthwise::scratch_bytes::<I>(c, output),
         Op::Conv(c) if gemm::supports::<I>(c) => gemm::scratch_bytes::<I>(c, output),
-        Op::Binary(_) | Op::Activation { .. } if eight_bit => elementwise::scratch_bytes(output),
-        Op::Reduce(r) if eight_bit && reduce::supports(r) => reduce::scratch_bytes::<I>(input),
-        Op::Norm(n) if eight_bit && norm::supports(n) => norm::scratch_bytes::<I>(n, input),
-        Op::Resize(r) if eight_bit && upsample::supports(r, input, output) => upsample::scratch_bytes(input),
+        Op::Binary(_) | Op::Activation { .. } => elementwise::scratch_bytes(output),
+        Op::Reduce(r) if reduce::supports(r) => reduce::scratch_bytes::<I>(input),
+        Op::Norm(n) if norm::supports(n) => norm::scratch_bytes::<I>(n, input),
+        Op::Resize(r) if upsample::supports(r, input, output) => upsample::scratch_bytes(input),
+        Op::Convert(_) => float_elementwise::convert_scratch(output),
         _ => 0,
-    };
-    own.max(scalar::scratch_bytes(op, dtype, input, output))
+    }
+}
+
+fn scratch_float<T: element::Float>(op: &Op<'_>, input: Shape, output: Shape) -> usize {
+    match op {
+        Op::Conv(c) if float::supports::<T>(c) => float::scratch_bytes(c, output),
+        Op::Binary(_) | Op::Activation { .. } => float_elementwise::scratch_bytes(output),
+        Op::Reduce(r) if float_elementwise::supports_reduce(r) => float_elementwise::reduce_scratch(input),
+        Op::Blend(_) => float_elementwise::blend_scratch(output),
+        Op::Resize(r) if upsample::supports(r, input, output) => float_elementwise::upsample_scratch(input),
+        Op::Convert(_) => float_elementwise::convert_scratch(output),
+        _ => 0,
+    }
 }
 
 macro_rules! backend {
@@ -112,14 +167,20 @@ macro_rules! backend {
                     }
                     Op::Conv(c) if depthwise::supports(c) => concat!($name, "-depthwise"),
                     Op::Conv(c) if gemm::supports::<Self>(c) => concat!($name, "-gemm"),
-                    Op::Binary(b) if eight_bit && elementwise::supports(b) => concat!($name, "-binary"),
-                    Op::Activation { .. } if eight_bit => concat!($name, "-table"),
-                    Op::Reduce(r) if eight_bit && reduce::supports(r) => concat!($name, "-reduce"),
-                    Op::Norm(n) if eight_bit && norm::supports(n) => concat!($name, "-norm"),
-                    Op::Blend(b) if eight_bit && blend::supports(b) => concat!($name, "-blend"),
-                    Op::Resize(r) if r.mode == ResizeMode::BilinearHalfPixel && eight_bit => {
-                        concat!($name, "-resize")
+                    Op::Conv(c) if float::supports::<f16>(c) || float::supports::<f32>(c) => {
+                        concat!($name, "-float")
                     }
+                    Op::Binary(b) if !eight_bit || elementwise::supports(b) => concat!($name, "-binary"),
+                    Op::Activation { .. } if eight_bit => concat!($name, "-table"),
+                    Op::Activation { .. } => concat!($name, "-activation"),
+                    Op::Reduce(r) if eight_bit && reduce::supports(r) => concat!($name, "-reduce"),
+                    Op::Reduce(r) if !eight_bit && float_elementwise::supports_reduce(r) => {
+                        concat!($name, "-reduce")
+                    }
+                    Op::Norm(n) if eight_bit && norm::supports(n) => concat!($name, "-norm"),
+                    Op::Blend(b) if !eight_bit || blend::supports(b) => concat!($name, "-blend"),
+                    Op::Resize(r) if r.mode == ResizeMode::BilinearHalfPixel => concat!($name, "-resize"),
+                    Op::Convert(_) => concat!($name, "-convert"),
                     op if moves::supports(op) => concat!($name, "-copy"),
                     _ => "scalar",
                 }

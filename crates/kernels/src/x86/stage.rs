@@ -108,6 +108,22 @@ pub(super) unsafe fn copy_pixels(
     }
 }
 
+/// [`copy_pixels`] of `len` floats a pixel.
+///
+/// # Safety
+/// That of [`copy_pixels`].
+pub(super) unsafe fn copy_floats(
+    from: *const u8,
+    from_pitch: usize,
+    to: *mut u8,
+    to_pitch: usize,
+    pixels: usize,
+    len: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { copy_pixels(from, from_pitch, to, to_pitch, pixels, len * 4) }
+}
+
 /// Copies pixels: source, its pitch, target, its pitch, pixels, elements of a pixel; pitches in bytes. The safety
 /// contract is that of [`copy_pixels`].
 pub(super) type CopyPixels = unsafe fn(*const u8, usize, *mut u8, usize, usize, usize);

@@ -2,5 +2,6 @@
 
 mod conv;
 mod elementwise;
+mod float;
 mod norm;
 mod support;
