@@ -7,11 +7,12 @@ use fusionproxy_format::{Artifact, DType, Precision as Stored};
 
 use crate::calibrate::{Observations, Sample, Spot, histograms, moments, size_for, watches};
 use crate::emit::{Aligned, Header, emit};
+use crate::fuse::expand;
 use crate::ir::{Geometry, Graph, Node, ValueId, solve};
 use crate::quantise::{RangeRecord, Typed, assign, equalise, scales};
 use crate::source::Source;
 use crate::verify::{LayerRecord, Verification, compare, largest_error, layers, references};
-use crate::{Calibration, CalibrationPair, CompileError, Options, Precision, Report};
+use crate::{Calibration, CalibrationPair, CompileError, Options, Precision, RangeMethod, Report};
 
 /// What the compiler is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ const PINNED: (usize, usize) = (480, 640);
 const CALIBRATED: (usize, usize) = (512, 640);
 /// Difference to tract's f32 above which the import is wrong and not merely rounded.
 const IMPORT_TOLERANCE: f64 = 2e-3;
+/// Pairs that range methods are compared on.
+const TRIAL_PAIRS: usize = 8;
 /// Side in px of the crops that operators are compared on.
 const LAYER_CROP: usize = 256;
 /// Pairs that operators are compared on.
@@ -75,6 +78,9 @@ pub fn compile(
     let (mut graph, geometry) = network(&source, options)?;
     progress(Stage::Import, 1, 1);
 
+    if options.precision != Precision::Int8 {
+        graph = expand(&graph);
+    }
     let samples = samples(&source, &graph, &geometry, options, pairs);
     let (height, width) = (samples[0].height, samples[0].width);
     let mut work = Work {
@@ -96,7 +102,11 @@ pub fn compile(
             "no operator to keep at half precision matches `{pattern}`; names are those of the ONNX nodes"
         )));
     }
-    let mut made = work.make(&graph, &half)?;
+    let mut made = if options.precision == Precision::Int8 && !options.skip_verify {
+        work.best(&graph, &half, &samples)?
+    } else {
+        work.make(&graph, &half, options.range)?
+    };
     let verification = if options.skip_verify {
         None
     } else {
@@ -122,6 +132,7 @@ pub fn compile(
             pairs: pairs.len(),
             height,
             width,
+            method: made.method,
             ranges: made.ranges,
         }),
         verification,
@@ -215,6 +226,7 @@ struct Made {
     bytes: Vec<u8>,
     typed: Typed,
     ranges: Vec<RangeRecord>,
+    method: RangeMethod,
 }
 
 impl Made {
@@ -256,8 +268,36 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Emits the graph with the range method that was asked for. Where the choice was left open, each tensor's least
+    /// squared error is tried against one method for all: a tensor's own error does not say what the image's will be.
+    fn best(&self, graph: &Graph, half: &HashSet<ValueId>, samples: &[Sample]) -> Result<Made, CompileError> {
+        let own = self.make(graph, half, self.options.range)?;
+        if self.options.range != RangeMethod::Auto {
+            return Ok(own);
+        }
+        let step = samples.len().div_ceil(TRIAL_PAIRS);
+        let few: Vec<Sample> = samples.iter().step_by(step).cloned().collect();
+        let want = references(self.source, &few, &mut |_| ())?;
+        let quality =
+            |made: &Made| Ok::<_, CompileError>(compare(&made.bytes, &few, &want, &mut |_| ())?.psnr_mean);
+        let mut best = (quality(&own)?, own);
+        for method in [RangeMethod::Percentile, RangeMethod::MinMax] {
+            let other = self.make(graph, half, method)?;
+            let q = quality(&other)?;
+            if q > best.0 {
+                best = (q, other);
+            }
+        }
+        Ok(best.1)
+    }
+
     /// Emits the graph; `half` are the results kept at half precision in an INT8 artifact.
-    fn make(&self, graph: &Graph, half: &HashSet<ValueId>) -> Result<Made, CompileError> {
+    fn make(
+        &self,
+        graph: &Graph,
+        half: &HashSet<ValueId>,
+        method: RangeMethod,
+    ) -> Result<Made, CompileError> {
         let (image, stored) = match self.options.precision {
             Precision::F32 => (DType::F32, Stored::F32),
             Precision::Fp16 => (DType::F16, Stored::F16),
@@ -266,20 +306,22 @@ impl Work<'_> {
         };
         let mut typed = assign(graph, image, |n| if half.contains(&n.output) { DType::F16 } else { image });
         let ranges = match image {
-            DType::U8 => scales(&mut typed, &self.seen, self.options.range),
+            DType::U8 => scales(&mut typed, &self.seen, method),
             DType::F16 | DType::F32 => vec![],
         };
         let geometry = solve(&typed.graph);
         let header = Header { name: &self.name, precision: stored, params: self.source.params };
         let bytes = emit(&typed, &geometry, &self.means, &header)?;
-        Ok(Made { bytes, typed, ranges })
+        Ok(Made { bytes, typed, ranges, method })
     }
 
-    /// The graph in f32, with no more change than that.
-    fn reference(&self, graph: &Graph) -> Result<Vec<u8>, CompileError> {
-        let typed = assign(graph, DType::F32, |_| DType::F32);
+    /// The graph in f32 and its artifact.
+    fn reference(&self, graph: &Graph) -> Result<(Graph, Vec<u8>), CompileError> {
+        let graph = expand(graph);
+        let typed = assign(&graph, DType::F32, |_| DType::F32);
         let header = Header { name: &self.name, precision: Stored::F32, params: self.source.params };
-        emit(&typed, &solve(&typed.graph), &HashMap::new(), &header)
+        let bytes = emit(&typed, &solve(&typed.graph), &HashMap::new(), &header)?;
+        Ok((graph, bytes))
     }
 
     /// Verifies, and, where a PSNR is asked for, moves operators to half precision until it is reached.
@@ -296,7 +338,7 @@ impl Work<'_> {
         // Functions that only 8 bits have leave no f32 form to compare with.
         let exact = self.reference(graph).ok();
         let mut import_error = 0.0;
-        if let Some(exact) = &exact {
+        if let Some((_, exact)) = &exact {
             import_error = largest_error(exact, &samples[..1], &want[..1])?;
             if import_error > IMPORT_TOLERANCE {
                 return Err(CompileError::Run(format!(
@@ -307,8 +349,8 @@ impl Work<'_> {
         let crops = crops(samples, &solve(graph));
         let mut v = compare(&made.bytes, samples, &want, &mut |i| progress(Stage::Verify, i, total))?;
         let mut records = vec![];
-        if let Some(exact) = &exact {
-            records = layers(graph, exact, &made.typed, &made.bytes, &crops)?;
+        if let Some((plain, exact)) = &exact {
+            records = layers(plain, exact, &made.typed, &made.bytes, &crops)?;
             let mut batch = 1;
             let int8 = self.options.precision == Precision::Int8;
             while let Some(target) = self.options.target_psnr.filter(|t| int8 && v.psnr_mean < *t) {
@@ -320,9 +362,9 @@ impl Work<'_> {
                     )));
                 }
                 half.extend(more);
-                *made = self.make(graph, &half)?;
+                *made = self.make(graph, &half, made.method)?;
                 v = compare(&made.bytes, samples, &want, &mut |i| progress(Stage::Verify, i, total))?;
-                records = layers(graph, exact, &made.typed, &made.bytes, &crops)?;
+                records = layers(plain, exact, &made.typed, &made.bytes, &crops)?;
                 batch *= 2;
             }
         }
@@ -343,7 +385,7 @@ impl Work<'_> {
         if v.pairs < 16 {
             out.push(format!("calibrate with more than {} pairs, of all the scenes that are met", v.pairs));
         }
-        if self.options.range != crate::RangeMethod::Auto {
+        if self.options.range != RangeMethod::Auto {
             out.push("let the range method be chosen per tensor (auto)".into());
         }
         out

@@ -79,7 +79,9 @@ pub enum CompileError {
         remedy: String,
     },
     /// The graph cannot be analysed at some frame size.
-    #[error("the network cannot be analysed at {height}x{width} px: {reason}")]
+    #[error(
+        "the network cannot be analysed at {height}x{width} px: {reason}; if it was exported for one size, give that size or export it with static shapes"
+    )]
     Analysis {
         /// Height in px.
         height: usize,

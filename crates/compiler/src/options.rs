@@ -28,7 +28,7 @@ pub enum RangeMethod {
     /// Least Kullback-Leibler divergence between the histogram and its quantised form
     /// (Migacz, "8-bit inference with TensorRT", GTC 2017).
     Kl,
-    /// [`Self::Mse`] with the candidates of the other methods, chosen per tensor.
+    /// Per tensor the method with the least squared error, or one method for all where that gives a better image.
     #[default]
     Auto,
 }

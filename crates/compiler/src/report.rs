@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::verify::Verification;
-use crate::{Precision, RangeRecord};
+use crate::{Precision, RangeMethod, RangeRecord};
 
 /// Calibration as it was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Calibration {
     pub height: usize,
     /// Width in px.
     pub width: usize,
+    /// How ranges were chosen: `auto` where each tensor's least squared error gave the best image.
+    pub method: RangeMethod,
     /// Ranges of the 8-bit values.
     pub ranges: Vec<RangeRecord>,
 }

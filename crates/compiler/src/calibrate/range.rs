@@ -16,9 +16,17 @@ pub(crate) struct Range {
     pub(crate) method: RangeMethod,
 }
 
+/// Fewer values than this say little about the ends of their distribution: they are all kept, and a margin.
+const FEW: u64 = 8192;
+/// Margin on either end of few values.
+const MARGIN: f32 = 1.1;
+
 /// Chooses the range of `h`.
 pub(crate) fn select(h: &Histogram, method: RangeMethod) -> Range {
     let range = |(lo, hi), method| Range { lo, hi, method };
+    if h.total() + h.zeros < FEW && method == RangeMethod::Auto {
+        return range((h.lo * MARGIN, h.hi * MARGIN), RangeMethod::MinMax);
+    }
     match method {
         RangeMethod::MinMax => range((h.lo, h.hi), method),
         RangeMethod::Percentile => range(percentile(h, 1e-4), method),

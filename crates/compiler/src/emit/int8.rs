@@ -8,7 +8,7 @@ use fusionproxy_format::{
 use super::{Emitter, clamp, float, pack};
 use crate::CompileError;
 use crate::ir::{self, Kind, Node, Reduction};
-use crate::quantise::{convolution, exponentials, lookup, quantise, residuals, sigmoid_weights, sum};
+use crate::quantise::{convolution, exponentials, lookup, quantise, residuals, scaled, sigmoid_weights, sum};
 
 impl Emitter<'_> {
     pub(super) fn int8(
@@ -24,7 +24,10 @@ impl Emitter<'_> {
             Kind::Binary { op, activation, .. } => {
                 let before = self.t.before[node.output];
                 let table = before.map(|b| lookup(|v| ir::activation(*activation, v), b, y));
-                let end = before.unwrap_or(y);
+                let mut end = before.unwrap_or(y);
+                if let Some(factor) = scaled(*activation) {
+                    end.scale /= factor;
+                }
                 let (lo, hi) = clamp(*activation, y);
                 let none = FixedPoint { a: 0, b: 0, offset: 0, shift: 0 };
                 let fixed = match op {
@@ -35,7 +38,7 @@ impl Emitter<'_> {
                 let op = Op::Binary(Binary {
                     op: *op,
                     fixed,
-                    scale: (f64::from(quants[0].scale) * f64::from(quants[1].scale) / f64::from(y.scale))
+                    scale: (f64::from(quants[0].scale) * f64::from(quants[1].scale) / f64::from(end.scale))
                         as f32,
                     activation: Activation::None,
                     finish: Finish { lo, hi, table: table.as_ref() },
@@ -104,7 +107,10 @@ impl Emitter<'_> {
     ) -> Result<(), CompileError> {
         let y = self.quant(node.output);
         let before = self.t.before[node.output];
-        let end = before.unwrap_or(y);
+        let mut end = before.unwrap_or(y);
+        if let Some(factor) = scaled(c.activation) {
+            end.scale /= factor;
+        }
         let mean = self.means.get(&self.t.origins[node.inputs[0]]).map(Vec::as_slice);
         let q = convolution(c, self.quant(node.inputs[0]), end, y, mean.filter(|m| m.len() == c.inputs));
         let table = before.map(|b| lookup(|v| ir::activation(c.activation, v), b, y));

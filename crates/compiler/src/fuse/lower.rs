@@ -48,6 +48,31 @@ pub(super) fn lower(graph: &mut Graph) {
     debug_assert!(graph.nodes.iter().all(|n| !matches!(n.kind, Kind::Reduce { axis: Axis::Width, .. })));
 }
 
+/// The graph with functions that only 8-bit tables have written out in arithmetic, where that is possible: ELU is
+/// max(x, 0) + alpha * exp(min(x, 0)) - alpha. Existing values keep their numbers.
+pub(crate) fn expand(graph: &Graph) -> Graph {
+    let mut out = Graph { nodes: vec![], ..graph.clone() };
+    for node in &graph.nodes {
+        let Kind::Unary(Function::Elu(alpha)) = node.kind else {
+            out.nodes.push(node.clone());
+            continue;
+        };
+        let dims = graph.values[node.output].dims;
+        let mut push = |a: Activation, x: ValueId| {
+            let name = format!("{}.{}", node.name, a.name());
+            out.push((&node.name, &node.op), Kind::Unary(Function::Plain(a)), vec![x], name, dims)
+        };
+        let x = node.inputs[0];
+        let positive = push(Activation::Clamp { lo: 0.0, hi: f32::INFINITY }, x);
+        let negative = push(Activation::Clamp { lo: f32::NEG_INFINITY, hi: 0.0 }, x);
+        let exp = push(Activation::Exp, negative);
+        let scaled = push(Activation::Affine { alpha, beta: -alpha }, exp);
+        let inputs = vec![positive, scaled];
+        out.nodes.push(Node { kind: Kind::binary(BinaryOp::Add), inputs, ..node.clone() });
+    }
+    out
+}
+
 fn product(graph: &mut Graph, node: &Node, a: ValueId, b: ValueId) -> ValueId {
     let dims = graph.values[a].dims;
     let kind = Kind::binary(BinaryOp::Mul);

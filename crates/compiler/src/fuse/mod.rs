@@ -7,6 +7,8 @@ mod lower;
 mod norm;
 mod region;
 
+pub(crate) use lower::expand;
+
 use crate::ir::Graph;
 
 /// Fuses what can be fused and lowers the rest to operators that artifacts have.

@@ -154,12 +154,18 @@ impl Importer {
         let joined = match self.joined(&a, &b) {
             Some(j) => j,
             None => {
-                // The same elements in different arrangements: bring both into the natural one.
-                for v in [&mut a, &mut b] {
-                    if v.dims.len() == 4
-                        && let Some(value) = self.arrange(n, v, &NCHW)
-                    {
-                        *v = View::nchw(value, self.dims(value));
+                // The same elements in different arrangements: bring one into the other's, or both into the natural one.
+                if let Some(v) = self.like(n, &b, &a) {
+                    b = v;
+                } else if let Some(v) = self.like(n, &a, &b) {
+                    a = v;
+                } else {
+                    for v in [&mut a, &mut b] {
+                        if v.dims.len() == 4
+                            && let Some(value) = self.arrange(n, v, &NCHW)
+                        {
+                            *v = View::nchw(value, self.dims(value));
+                        }
                     }
                 }
                 self.joined(&a, &b).ok_or_else(|| {
@@ -173,6 +179,20 @@ impl Importer {
         let (dims, view) = joined;
         let value = self.push(n, Kind::binary(op), vec![a.value, b.value], dims);
         Ok(View { value, dims: view })
+    }
+
+    /// `view` in the arrangement of `model`, if that has whole axes and `view` its shape.
+    fn like(&mut self, n: OnnxNode<'_>, view: &View, model: &View) -> Option<View> {
+        let dims = self.dims(model.value);
+        let parts: Vec<Part> = model.dims.iter().flatten().copied().collect();
+        let whole = parts.iter().all(|p| p.step == 1 && p.size == dims[p.axis]);
+        if !whole || view.shape() != model.shape() {
+            return None;
+        }
+        let sizes: Vec<usize> = parts.iter().map(|p| p.size).collect();
+        let order: Vec<Option<usize>> = parts.iter().map(|p| Some(p.axis)).collect();
+        let value = self.arrange(n, &view.reshaped(&sizes)?, &order)?;
+        Some(View { value, dims: model.dims.clone() })
     }
 
     /// Size and view of the combination of two views, if their dimensions agree part by part.

@@ -111,6 +111,15 @@ fn output(graph: &Graph, node: &Node, axis: usize, extents: &[[Extent; 2]], fram
             scaled(input, s as usize, 1, (i64::from(input.add) - 1) * s + reach - pad)
         }
         Kind::Conv(c) => windowed(&c.window, input, axis),
+        // A window over all of an axis is as long as the frame makes it, and a window's length is fixed.
+        Kind::Pool { window, .. }
+            if input.mul != 0
+                && made == 1
+                && usize::from(window.kernel[axis]) == dim(first)
+                && dim(first) > 1 =>
+        {
+            None
+        }
         Kind::Pool { window, .. } => windowed(window, input, axis),
         Kind::Reduce { axis: Axis::Channel, .. }
         | Kind::Unary(_)
@@ -202,6 +211,16 @@ mod tests {
         let mut g = graph();
         g.fused = g.push(("a", "Conv"), conv(5, 1, 0), vec![g.visible], "a", [60, 92, 1]);
         assert_eq!(solve(&g).extents[g.fused][1], Extent { mul: 1, div: 1, add: -4 });
+    }
+
+    #[test]
+    fn a_window_over_a_whole_axis_pins() {
+        let mut g = graph();
+        let window = Window { kernel: [64, 1], stride: [1; 2], dilation: [1; 2], pad: [0; 4] };
+        let kind = fusionproxy_format::PoolKind::Average;
+        let pool = Kind::Pool { kind, window, count_include_pad: false };
+        g.fused = g.push(("rows", "ReduceMean"), pool, vec![g.visible], "rows", [1, 96, 1]);
+        assert!(solve(&g).pinned.is_some_and(|(size, reason)| size == (64, 96) && reason.contains("`rows`")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use fusionproxy_format::{DType, Quant};
 
 pub(crate) use equalise::equalise;
 pub use scales::RangeRecord;
-pub(crate) use scales::scales;
+pub(crate) use scales::{scaled, scales};
 pub(crate) use tables::{exponentials, lookup, residuals, sigmoid_weights};
 pub(crate) use types::assign;
 pub(crate) use weights::{convolution, sum};

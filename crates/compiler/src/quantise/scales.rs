@@ -111,7 +111,7 @@ fn before(t: &Typed, node: &Node, seen: &Observations, method: RangeMethod) -> O
         Kind::Binary { activation, .. } => *activation,
         _ => return None,
     };
-    if matches!(a, Activation::None | Activation::Clamp { .. }) {
+    if matches!(a, Activation::None | Activation::Clamp { .. }) || scaled(a).is_some() {
         return None;
     }
     let (lo, hi) = match seen.histograms.get(&Spot::Before(t.origins[node.output])) {
@@ -124,6 +124,14 @@ fn before(t: &Typed, node: &Node, seen: &Observations, method: RangeMethod) -> O
     let step = f64::from(t.quants[node.output].scale);
     let (lo, hi) = moving(|x| ir::activation(a, x), f64::from(lo), f64::from(hi), step / 4.0);
     Some(covering(lo as f32, hi as f32))
+}
+
+/// The factor of an activation that is nothing else: it is part of the scale, and needs no table.
+pub(crate) fn scaled(a: Activation) -> Option<f32> {
+    match a {
+        Activation::Affine { alpha, beta: 0.0 } if alpha > 0.0 => Some(alpha),
+        _ => None,
+    }
 }
 
 /// `lo..=hi` without the ends where `f` stays within `tolerance` of its value at the end.

@@ -1,6 +1,6 @@
 //! tract as the oracle: shapes and constants of every value, and f32 runs that are observed value by value.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::prelude::*;
@@ -118,7 +118,13 @@ impl Source {
             for ((index, _), outlet) in present.zip(&outputs[1..]) {
                 at.entry(*outlet).or_default().push(index);
             }
+            // Outputs live until the end of a run: keep only those that the fused image is not computed from, which
+            // optimisation has moved to branches of their own.
             typed.select_output_outlets(&outputs[..1])?;
+            let order: HashSet<usize> = typed.eval_order()?.into_iter().collect();
+            let mut keep = outputs[..1].to_vec();
+            keep.extend(at.keys().filter(|o| !order.contains(&o.node)));
+            typed.select_output_outlets(&keep)?;
             let plan = TypedSimplePlan::new(typed)?;
             let state = TypedSimpleState::new(&plan)?;
             Ok(Session { state, at, visible_first: self.interface.visible_first, size: [height, width] })
