@@ -75,7 +75,8 @@ fn seed_with_models(corpus: &Path) -> Result<()> {
     for name in ["nano", "ultralight"] {
         let file = format!("{name}.int8.fpx");
         let from = Path::new("models").join(name).join(&file);
-        std::fs::copy(&from, corpus.join(&file)).with_context(|| format!("cannot copy {}", from.display()))?;
+        std::fs::copy(&from, corpus.join(&file))
+            .with_context(|| format!("cannot copy {}", from.display()))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything a developer or continuous integration runs.
 #![forbid(unsafe_code)]
 
+mod board;
 mod fuzz;
 mod lint;
 mod models;

@@ -21,8 +21,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     std::fs::create_dir_all("target/models").context("cannot make target/models")?;
     let mut differing = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        std::fs::read_dir("models").context("cannot list models")?.filter_map(|f| Some(f.ok()?.path())).collect();
+    let mut folders: Vec<PathBuf> = std::fs::read_dir("models")
+        .context("cannot list models")?
+        .filter_map(|f| Some(f.ok()?.path()))
+        .collect();
     folders.sort();
     for folder in folders {
         let Some(name) = folder.file_name().and_then(|n| n.to_str()) else { continue };
@@ -33,13 +35,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         for precision in ["fp16", "int8"] {
             let released = folder.join(format!("{name}.{precision}.fpx"));
             let rebuilt = Path::new("target/models").join(format!("{name}.{precision}.fpx"));
-            let mut c = command(&["cargo", "run", "--release", "--quiet", "--package", "fusionproxy", "--", "compile"]);
+            let mut c = command(&[
+                "cargo",
+                "run",
+                "--release",
+                "--quiet",
+                "--package",
+                "fusionproxy",
+                "--",
+                "compile",
+            ]);
             c.arg(&onnx).args(["--precision", precision]).arg("--output").arg(&rebuilt);
             c.arg("--calibrate").arg(data.join("train"));
             shell_run(c)?;
-            let new = std::fs::read(&rebuilt).with_context(|| format!("cannot read {}", rebuilt.display()))?;
+            let new =
+                std::fs::read(&rebuilt).with_context(|| format!("cannot read {}", rebuilt.display()))?;
             if args.write {
-                std::fs::write(&released, &new).with_context(|| format!("cannot write {}", released.display()))?;
+                std::fs::write(&released, &new)
+                    .with_context(|| format!("cannot write {}", released.display()))?;
             } else if std::fs::read(&released).ok().as_deref() != Some(&new[..]) {
                 differing.push(released.display().to_string());
             }
@@ -48,6 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if differing.is_empty() {
         Ok(())
     } else {
-        bail!("differ from what their ONNX compiles to: {}; rebuild with `cargo xtask models --write`", differing.join(", "))
+        bail!(
+            "differ from what their ONNX compiles to: {}; rebuild with `cargo xtask models --write`",
+            differing.join(", ")
+        )
     }
 }

@@ -15,7 +15,12 @@ pub(crate) const TARGETS: [&str; 6] = [
 ];
 
 /// Programs and the Debian packages that hold them.
-const PROGRAMS: [(&str, &str); 3] = [("qemu-aarch64", "qemu-user"), ("node", "nodejs"), ("g++", "g++")];
+const PROGRAMS: [(&str, &str); 4] = [
+    ("qemu-aarch64", "qemu-user"),
+    ("qemu-system-arm", "qemu-system-arm"),
+    ("node", "nodejs"),
+    ("g++", "g++"),
+];
 
 /// Installs what is missing and says so.
 pub(crate) fn run() -> Result<()> {

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::shell::{command, data, run as shell_run, succeeds};
-use crate::{fuzz, lint, setup};
+use crate::{board, fuzz, lint, setup};
 
 /// Crates that must build without the standard library, and so without an allocator.
 const NO_STD: [&str; 4] =
@@ -36,6 +36,8 @@ pub(crate) fn run() -> Result<()> {
     for target in ["aarch64-unknown-linux-musl", "wasm32-wasip1"] {
         shell_run(command(&["cargo", "test", "--release", "--package", "conformance", "--target", target]))?;
     }
+    step("firmware on an emulated Cortex-M7");
+    board::qemu_m7()?;
     step("miri over the format and the scalar kernels");
     if succeeds(&["cargo", "+nightly", "miri", "--version"]) {
         for package in ["fusionproxy-format", "fusionproxy-kernels"] {

@@ -30,12 +30,24 @@ macro_rules! model {
 /// An artifact with its name.
 type NamedBytes = (&'static str, &'static [u8]);
 
-/// Models whose bytes are golden, and the frame sizes (height, width): the usual one, a small one, and one that is no
-/// multiple of any stride.
-fn cases() -> Vec<(NamedBytes, (usize, usize))> {
-    let models = [model!("ultralight/ultralight.int8"), model!("nano/nano.int8")];
+/// What is shown to a network.
+#[derive(Clone, Copy, Debug)]
+enum Picture {
+    /// A synthetic night street.
+    Street,
+    /// The firmware's pattern.
+    Pattern,
+}
+
+/// Models whose bytes are golden, with frame sizes (height, width): the usual one, a small one, one that is no multiple of
+/// any stride, and the firmware's frame.
+fn cases() -> Vec<(NamedBytes, (usize, usize), Picture)> {
+    let nano = model!("nano/nano.int8");
     let sizes = [(480, 640), (120, 160), (75, 101)];
-    models.into_iter().flat_map(|m| sizes.map(|s| (m, s))).collect()
+    let streets = [model!("ultralight/ultralight.int8"), nano]
+        .into_iter()
+        .flat_map(|m| sizes.map(|s| (m, s, Picture::Street)));
+    streets.chain([(nano, (120, 160), Picture::Pattern)]).collect()
 }
 
 /// The backends of this architecture, the specification first.
@@ -49,14 +61,26 @@ fn backends() -> Vec<&'static dyn Backend> {
     vec![scalar]
 }
 
+fn hash(bytes: &[u8]) -> u32 {
+    let mut crc = conformance::Crc32::new();
+    crc.update(bytes);
+    crc.finalize()
+}
+
 /// Numbers of workers to run with.
 fn pools() -> Vec<Pool> {
     let counts: &[usize] = if cfg!(target_family = "wasm") { &[1] } else { &[1, 2, 3] };
     counts.iter().map(|n| Pool::new(*n).expect("threads")).collect()
 }
 
-/// Luma and infrared of a synthetic night street.
-fn pair(height: usize, width: usize) -> (Vec<u8>, Vec<u8>) {
+/// Luma and infrared of a picture.
+fn pair(picture: Picture, height: usize, width: usize) -> (Vec<u8>, Vec<u8>) {
+    if matches!(picture, Picture::Pattern) {
+        let (mut visible, mut infrared) = (vec![0; height * width], vec![0; height * width]);
+        conformance::pattern(width, 7, &mut visible);
+        conformance::pattern(width, 11, &mut infrared);
+        return (visible, infrared);
+    }
     let view = View::new(width, height);
     let (mut rgb, mut centikelvin) = (vec![0; view.pixels() * 3], vec![0; view.pixels()]);
     Scene::new(7, Condition::Night).render(&view, &mut rgb, &mut centikelvin).expect("a scene of this size");
@@ -65,8 +89,13 @@ fn pair(height: usize, width: usize) -> (Vec<u8>, Vec<u8>) {
     (rgb.as_chunks::<3>().0.iter().map(|p| luma_of(*p)).collect(), infrared)
 }
 
-
-fn fuse(artifact: &Artifact<'_>, (height, width): (usize, usize), backend: &dyn Backend, pool: &Pool) -> Vec<u8> {
+fn fuse(
+    artifact: &Artifact<'_>,
+    picture: Picture,
+    (height, width): (usize, usize),
+    backend: &dyn Backend,
+    pool: &Pool,
+) -> Vec<u8> {
     let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
     let mut steps = vec![Step::EMPTY; artifact.op_count()];
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
@@ -75,7 +104,7 @@ fn fuse(artifact: &Artifact<'_>, (height, width): (usize, usize), backend: &dyn 
     let mut arena = vec![0u8; plan.arena_bytes() + 63];
     let start = arena.as_ptr().align_offset(64);
     let mut executor = Executor::new(&plan, &mut arena[start..], backend, pool).expect("an executor");
-    let (visible, infrared) = pair(height, width);
+    let (visible, infrared) = pair(picture, height, width);
     let mut fused = vec![0; height * width];
     let plane = |data| Plane::new(width, height, width, data).expect("a plane");
     executor.run(plane(&visible), plane(&infrared), &mut fused, width).expect("a fused frame");
@@ -89,22 +118,26 @@ fn every_backend_gives_the_golden_bytes() {
         .or_else(|_| std::fs::read_to_string(Path::new("tests/conformance").join(path)))
         .unwrap_or_default();
     let mut found = String::new();
-    for ((name, bytes), size) in cases() {
+    for ((name, bytes), size, picture) in cases() {
         let artifact = Artifact::new(bytes).expect(name);
         let mut first = None;
         for backend in backends() {
             for pool in pools() {
-                let hash = crc32fast::hash(&fuse(&artifact, size, backend, &pool));
+                let hash = hash(&fuse(&artifact, picture, size, backend, &pool));
                 let expected = *first.get_or_insert(hash);
                 let workers = pool.count();
                 assert_eq!(hash, expected, "{name} at {size:?} on {} with {workers} workers", backend.name());
             }
         }
-        writeln!(found, "{name} {}x{} {:08x}", size.0, size.1, first.unwrap_or(0)).expect("memory");
+        writeln!(found, "{name} {}x{} {picture:?} {:08x}", size.0, size.1, first.unwrap_or(0))
+            .expect("memory");
     }
     if std::env::var_os("FUSIONPROXY_BLESS").is_some() {
         std::fs::write(path, &found).expect("golden.txt is writable");
         return;
     }
-    assert_eq!(found, golden, "the bytes changed; if that is intended: FUSIONPROXY_BLESS=1 cargo test -p conformance");
+    assert_eq!(
+        found, golden,
+        "the bytes changed; if that is intended: FUSIONPROXY_BLESS=1 cargo test -p conformance"
+    );
 }
