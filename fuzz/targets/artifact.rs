@@ -28,7 +28,8 @@ fuzz_target!(|data: &[u8]| {
     let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
     let mut steps = vec![Step::EMPTY; artifact.op_count()];
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let Ok(plan) = Plan::new(&artifact, height, width, PlanOptions { workers: 1 }, &Scalar::ALL, storage) else {
+    let Ok(plan) = Plan::new(&artifact, height, width, PlanOptions { workers: 1 }, &Scalar::ALL, storage)
+    else {
         return;
     };
     assert!(plan.activation_bytes() as u64 >= plan.lower_bound_bytes());
@@ -45,7 +46,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut arena = vec![0u8; plan.arena_bytes() + 63];
     let start = arena.as_ptr().align_offset(64);
-    let mut executor = Executor::new(&plan, &mut arena[start..], Scalar::ALL, &Inline).expect("a plan that runs");
+    let mut executor =
+        Executor::new(&plan, &mut arena[start..], Scalar::ALL, &Inline).expect("a plan that runs");
     let image = vec![128u8; height * width * 3];
     let plane = Plane::new(width, height, width, &image).expect("a plane");
     let visible = match artifact.tensor(artifact.visible()).map(|t| t.channels) {

@@ -51,7 +51,10 @@ fn main() -> TractResult<()> {
             peer.push(start.elapsed());
         }
         let (own, peer) = (median_ms(own), median_ms(peer));
-        println!("ultralight {HEIGHT}x{WIDTH}, 1 thread: fusionproxy {precision} {own:.2} ms, tract f32 {peer:.2} ms, ratio {:.3}", own / peer);
+        println!(
+            "ultralight {HEIGHT}x{WIDTH}, 1 thread: fusionproxy {precision} {own:.2} ms, tract f32 {peer:.2} ms, ratio {:.3}",
+            own / peer
+        );
     }
     Ok(())
 }

@@ -38,7 +38,8 @@ impl AlignedBytes {
     pub fn read(path: &Path) -> io::Result<Self> {
         let mut file = std::fs::File::open(path)?;
         let len = file.metadata()?.len();
-        let len = u32::try_from(len).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "file exceeds 4 GiB"))?;
+        let len = u32::try_from(len)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "file exceeds 4 GiB"))?;
         let mut bytes = Self::zeroed(len as usize);
         file.read_exact(bytes.as_mut())?;
         Ok(bytes)

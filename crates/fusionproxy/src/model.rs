@@ -54,7 +54,8 @@ impl Model {
     /// [`ModelError::Read`] or [`ModelError::Load`], naming the file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let name = path.display().to_string();
-        let bytes = AlignedBytes::read(path).map_err(|source| ModelError::Read { path: name.clone(), source })?;
+        let bytes =
+            AlignedBytes::read(path).map_err(|source| ModelError::Read { path: name.clone(), source })?;
         Self::from_bytes(bytes).map_err(|source| ModelError::Load { path: name, source })
     }
 

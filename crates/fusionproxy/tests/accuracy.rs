@@ -26,7 +26,11 @@ fn samples(test: &str) -> Option<Vec<Sample>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let data = std::env::var_os("FUSIONPROXY_DATA").map_or(root, PathBuf::from);
     if !data.join("val").is_dir() {
-        assert!(std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_none(), "{test}: no pairs at {}", data.display());
+        assert!(
+            std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_none(),
+            "{test}: no pairs at {}",
+            data.display()
+        );
         eprintln!("SKIPPED {test}: no image pairs at {}", data.display());
         return None;
     }
@@ -52,7 +56,8 @@ fn fuse(artifact: &Artifact<'_>, sample: &Sample) -> Vec<u8> {
     let (mut tensors, mut steps) =
         (vec![TensorSlot::EMPTY; artifact.tensor_count()], vec![Step::EMPTY; artifact.op_count()]);
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let plan = Plan::new(artifact, height, width, PlanOptions { workers: 2 }, best_backend(), storage).expect("a plan");
+    let plan = Plan::new(artifact, height, width, PlanOptions { workers: 2 }, best_backend(), storage)
+        .expect("a plan");
     let mut arena = AlignedBytes::zeroed(plan.arena_bytes());
     let mut executor = Executor::new(&plan, arena.as_mut(), best_backend(), &pool).expect("an executor");
     let plane = |data| Plane::new(width, height, width, data).expect("a plane");
@@ -95,19 +100,26 @@ fn released_artifacts_are_close_to_f32() {
                 infrared: s.infrared.clone(),
             })
             .collect();
-        let compiled =
-            compile(&folder.join(format!("{name}.onnx")), &options, &pairs, &mut |_, _, _| {}).expect("f32 compiles");
+        let compiled = compile(&folder.join(format!("{name}.onnx")), &options, &pairs, &mut |_, _, _| {})
+            .expect("f32 compiles");
         let error = compiled.report.verification.expect("verified").import_error;
         assert!(error <= 1e-4, "{name}: f32 differs from tract's by {error}");
 
         let exact = Model::from_bytes(AlignedBytes::copy_of(&compiled.artifact)).expect("an artifact");
         let artifact = exact.artifact().expect("an artifact");
         let reference: Vec<Vec<u8>> = samples.iter().map(|s| fuse(&artifact, s)).collect();
-        for (precision, mean_bar, worst_bar, ssim_bar) in [("int8", 42.0, 38.0, 0.99), ("fp16", 60.0, 55.0, 0.999)] {
+        for (precision, mean_bar, worst_bar, ssim_bar) in
+            [("int8", 42.0, 38.0, 0.99), ("fp16", 60.0, 55.0, 0.999)]
+        {
             let model = Model::open(&folder.join(format!("{name}.{precision}.fpx"))).expect("a model");
             let (mean, worst, similar) = closeness(&model, &samples, &reference);
-            println!("{name} {precision}: PSNR mean {mean:.2} dB, worst {worst:.2} dB, SSIM {similar:.4}; f32 to tract {error:.1e}");
-            assert!(mean >= mean_bar && worst >= worst_bar && similar >= ssim_bar, "{name} {precision} is too far off");
+            println!(
+                "{name} {precision}: PSNR mean {mean:.2} dB, worst {worst:.2} dB, SSIM {similar:.4}; f32 to tract {error:.1e}"
+            );
+            assert!(
+                mean >= mean_bar && worst >= worst_bar && similar >= ssim_bar,
+                "{name} {precision} is too far off"
+            );
         }
     }
 }

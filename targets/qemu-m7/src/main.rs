@@ -67,7 +67,8 @@ fn frame(memory: &mut Memory) {
     let artifact = Artifact::new(&ARTIFACT.0).expect("a good artifact");
     let backend = Scalar::<KERNELS>;
     let storage = PlanStorage { tensors, steps };
-    let plan = Plan::new(&artifact, HEIGHT, WIDTH, PlanOptions { workers: 1 }, &backend, storage).expect("a plan");
+    let plan =
+        Plan::new(&artifact, HEIGHT, WIDTH, PlanOptions { workers: 1 }, &backend, storage).expect("a plan");
     let mut executor = Executor::new(&plan, arena, backend, &Inline).expect("an executor");
     let plane = |data| Plane::new(WIDTH, HEIGHT, WIDTH, data).expect("a plane");
 

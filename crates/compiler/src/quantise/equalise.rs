@@ -102,7 +102,7 @@ impl Walk<'_> {
                 });
             }
             _ => {
-                parts.push(Part { first, range: self.range(v), maker: None, uniform: true, through: vec![] })
+                parts.push(Part { first, range: self.range(v), maker: None, uniform: true, through: vec![] });
             }
         }
         for p in &mut parts[start..] {

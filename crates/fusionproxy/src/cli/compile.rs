@@ -223,7 +223,10 @@ fn prepare(pair: &Pair) -> Result<CalibrationPair> {
 
 fn print(r: &Report, path: &Path) {
     println!("{}: {} {:?}, {}", path.display(), r.name, r.precision, table::bytes(r.artifact_bytes as u64));
-    println!("  visible {} ({} channels), infrared {}, fused {}", r.visible.0, r.visible.1, r.infrared.0, r.fused);
+    println!(
+        "  visible {} ({} channels), infrared {}, fused {}",
+        r.visible.0, r.visible.1, r.infrared.0, r.fused
+    );
     for guess in &r.guesses {
         println!("  guessed: {guess}");
     }

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::{Size, model, sheet, synthetic, table, write};
 use crate::{
-    CountingAllocator, Follow, FrameInfo, Fuser, FuserOptions, GainSettings, InfraredFormat, InfraredFrame, Memory, Pool,
-    VisibleFormat, VisibleFrame, threads,
+    CountingAllocator, Follow, FrameInfo, Fuser, FuserOptions, GainSettings, InfraredFormat, InfraredFrame,
+    Memory, Pool, VisibleFormat, VisibleFrame, threads,
 };
 
 /// Frames that are timed.
@@ -68,12 +68,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Size { height, width } = args.size;
     let pair = synthetic::draw(args.size, args.condition)?;
     let words: Vec<u8> = pair.centikelvin.iter().flat_map(|v| v.to_le_bytes()).collect();
-    let visible = VisibleFrame::new(VisibleFormat::Rgb8, width, height, width * 3, &pair.visible, FrameInfo::STILL)?;
-    let infrared = InfraredFrame::new(InfraredFormat::Y16, width, height, width * 2, &words, FrameInfo::STILL)?;
+    let visible =
+        VisibleFrame::new(VisibleFormat::Rgb8, width, height, width * 3, &pair.visible, FrameInfo::STILL)?;
+    let infrared =
+        InfraredFrame::new(InfraredFormat::Y16, width, height, width * 2, &words, FrameInfo::STILL)?;
 
     let pool = Pool::new(usize::from(args.threads))?;
     let mut memory = Memory::default();
-    let options = FuserOptions { gain: GainSettings { curve: GainSettings::DEFAULT.curve, ..GainSettings::STILL }, ..FuserOptions::sizes((width, height), (width, height)) };
+    let options = FuserOptions {
+        gain: GainSettings { curve: GainSettings::DEFAULT.curve, ..GainSettings::STILL },
+        ..FuserOptions::sizes((width, height), (width, height))
+    };
     let backend = options.backend.name();
     let mut fuser = Fuser::new(&artifact, &pool, options, &mut memory)?;
     let mut rgb = vec![0; width * height * 3];
@@ -90,7 +95,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     times.sort_unstable();
 
     let picture = |bytes: Vec<u8>| {
-        RgbImage::from_raw(width as u32, height as u32, bytes).context("a picture has another size than its frame")
+        RgbImage::from_raw(width as u32, height as u32, bytes)
+            .context("a picture has another size than its frame")
     };
     let grey: Vec<u8> = fuser.infrared()?.data()[..width * height].iter().flat_map(|v| [*v; 3]).collect();
     let [visible, infrared, fused] = [picture(pair.visible)?, picture(grey)?, picture(rgb)?];
@@ -121,7 +127,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let r = &report;
-    println!("Fused a synthetic {} street with {} {} at {} px.", r.condition, r.model, r.precision, args.size);
+    println!(
+        "Fused a synthetic {} street with {} {} at {} px.",
+        r.condition, r.model, r.precision, args.size
+    );
     println!(
         "  latency      {:.2} ms a frame, gain control to RGB (median of {FRAMES}, {} thread(s) of {}, {} kernels)",
         r.network_and_frame_path_median_ms,

@@ -14,7 +14,9 @@ use crate::{AlignedBytes, CountingAllocator, Pool, best_backend};
 
 /// Show which kernel runs each operator, and where the time goes.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  fusionproxy explain ultralight --size 480x640\n  fusionproxy explain net.fpx --threads 2 --json")]
+#[command(
+    after_help = "Examples:\n  fusionproxy explain ultralight --size 480x640\n  fusionproxy explain net.fpx --threads 2 --json"
+)]
 pub(crate) struct Args {
     /// An .fpx file, or the name of a built-in model.
     model: String,
@@ -141,10 +143,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn print(r: &Report) {
     println!(
         "{} {} at {}x{} px, {} kernels, {} thread(s): {:.2} ms a frame (median), {:.2} ms (min), {} allocations",
-        r.model, r.precision, r.height, r.width, r.backend, r.threads, r.median_ms, r.min_ms, r.allocations_per_frame
+        r.model,
+        r.precision,
+        r.height,
+        r.width,
+        r.backend,
+        r.threads,
+        r.median_ms,
+        r.min_ms,
+        r.allocations_per_frame
     );
     let total: f64 = r.operators.iter().map(|o| o.ms).sum();
-    let mut t = Table::new(&[">#", "operator", "type", "output", "kernel", ">ms", ">%", ">GMAC/s", "ONNX node"]);
+    let mut t =
+        Table::new(&[">#", "operator", "type", "output", "kernel", ">ms", ">%", ">GMAC/s", "ONNX node"]);
     for (i, o) in r.operators.iter().enumerate() {
         let [h, w, c] = o.output;
         t.row([

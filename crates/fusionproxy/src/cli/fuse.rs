@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::{model, write};
 use crate::{
-    Artifact, Calibration, Follow, FrameInfo, Fuser, FuserOptions, GainSettings, InfraredFormat, InfraredFrame, Memory,
-    Pool, VisibleFormat, VisibleFrame, Warp, threads,
+    Artifact, Calibration, Follow, FrameInfo, Fuser, FuserOptions, GainSettings, InfraredFormat,
+    InfraredFrame, Memory, Pool, VisibleFormat, VisibleFrame, Warp, threads,
 };
 
 /// Fuse image files: one pair, or two folders of pairs with equal names.
@@ -160,7 +160,11 @@ fn folders(args: &Args, job: &Job<'_>) -> Result<()> {
     }
     let folder = write::make_folder(&args.output)?;
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta} left)")?;
-    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(found.pairs.len() as u64).with_style(style) };
+    let bar = if args.json {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(found.pairs.len() as u64).with_style(style)
+    };
     let mut rows = Vec::with_capacity(found.pairs.len());
     for pair in &found.pairs {
         bar.set_message(pair.name.clone());
@@ -188,7 +192,12 @@ fn folders(args: &Args, job: &Job<'_>) -> Result<()> {
     let kept = count(|o| matches!(o, Outcome::Kept));
     if args.json {
         let (model, precision) = (job.artifact.name().to_owned(), job.artifact.precision().name());
-        let report = Report { model, precision, pairs: rows, unpaired: [found.only_visible, found.only_infrared].concat() };
+        let report = Report {
+            model,
+            precision,
+            pairs: rows,
+            unpaired: [found.only_visible, found.only_infrared].concat(),
+        };
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!("{}: {fused} fused, {kept} kept, {failed} failed", folder.display());
@@ -208,7 +217,8 @@ impl Job<'_> {
         let start = Instant::now();
         let rgb = self.run(&visible, &infrared)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        let image = RgbImage::from_raw(width as u32, height as u32, rgb).context("the fused frame has another size")?;
+        let image = RgbImage::from_raw(width as u32, height as u32, rgb)
+            .context("the fused frame has another size")?;
         write::picture(output, &DynamicImage::ImageRgb8(image))?;
         Ok(Outcome::Fused { width, height, ms, notice })
     }
@@ -221,7 +231,9 @@ impl Job<'_> {
                 "the infrared image is {iw}x{ih}, stretched to the visible one's {w}x{h}; give --calibration if they do not show the same view"
             ));
         }
-        infrared.false_colour.then(|| "the infrared image is in false colour; its luma was taken, export it in grey".into())
+        infrared
+            .false_colour
+            .then(|| "the infrared image is in false colour; its luma was taken, export it in grey".into())
     }
 
     fn run(&self, visible: &Rgb8, infrared: &Infrared) -> Result<Vec<u8>> {
@@ -230,8 +242,14 @@ impl Job<'_> {
             Some(c) => Some(Warp::new(&c.rescaled(thermal, size)?)),
             None => None,
         };
-        let frame =
-            VisibleFrame::new(VisibleFormat::Rgb8, size.0, size.1, size.0 * 3, &visible.data, FrameInfo::STILL)?;
+        let frame = VisibleFrame::new(
+            VisibleFormat::Rgb8,
+            size.0,
+            size.1,
+            size.0 * 3,
+            &visible.data,
+            FrameInfo::STILL,
+        )?;
         let words: Vec<u8>;
         let (format, stride, bytes) = match &infrared.samples {
             Samples::Grey8(bytes) => (InfraredFormat::Grey8, thermal.0, bytes),
@@ -251,7 +269,8 @@ impl Job<'_> {
 }
 
 fn read_calibration(path: &Path) -> Result<Calibration> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read calibration {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read calibration {}", path.display()))?;
     text.parse().map_err(|e| anyhow::anyhow!("calibration {}: {e}", path.display()))
 }
 

@@ -11,7 +11,9 @@ use crate::best_backend;
 
 /// Show what an artifact holds.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  fusionproxy inspect ultralight\n  fusionproxy inspect net.fpx --operators --json")]
+#[command(
+    after_help = "Examples:\n  fusionproxy inspect ultralight\n  fusionproxy inspect net.fpx --operators --json"
+)]
 pub(crate) struct Args {
     /// An .fpx file, or the name of a built-in model.
     model: String,
@@ -77,7 +79,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         for (i, o) in r.operators.iter().enumerate() {
             let [h, w, c] = o.output;
             let macs = format!("{:.2}", o.macs as f64 / 1e6);
-            t.row([i.to_string(), o.kind.into(), o.dtype.into(), format!("{h}x{w}x{c}"), macs, o.name.clone()]);
+            t.row([
+                i.to_string(),
+                o.kind.into(),
+                o.dtype.into(),
+                format!("{h}x{w}x{c}"),
+                macs,
+                o.name.clone(),
+            ]);
         }
         print!("\n{t}");
     }

@@ -85,7 +85,8 @@ impl std::str::FromStr for Size {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        let side = |t: &str| t.parse::<usize>().ok().filter(|n| (1..=fusionproxy_core::frame::MAX_SIDE).contains(n));
+        let side =
+            |t: &str| t.parse::<usize>().ok().filter(|n| (1..=fusionproxy_core::frame::MAX_SIDE).contains(n));
         s.split_once(['x', 'X'])
             .and_then(|(h, w)| Some(Self { height: side(h)?, width: side(w)? }))
             .ok_or_else(|| format!("`{s}` is not HEIGHTxWIDTH in px, such as 480x640"))

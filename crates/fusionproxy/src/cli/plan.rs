@@ -15,7 +15,9 @@ const ROWS: usize = 24;
 
 /// Show the arena: what lies where, and when.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  fusionproxy plan ultralight --size 480x640\n  fusionproxy plan net.fpx --json")]
+#[command(
+    after_help = "Examples:\n  fusionproxy plan ultralight --size 480x640\n  fusionproxy plan net.fpx --json"
+)]
 pub(crate) struct Args {
     /// An .fpx file, or the name of a built-in model.
     model: String,
@@ -90,9 +92,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let ratio = plan.activation_bytes() as f64 / plan.lower_bound_bytes().max(1) as f64;
-    println!("{} {} at {size} px, {} kernels, {} thread(s)", artifact.name(), artifact.precision().name(), backend.name(), args.threads);
+    println!(
+        "{} {} at {size} px, {} kernels, {} thread(s)",
+        artifact.name(),
+        artifact.precision().name(),
+        backend.name(),
+        args.threads
+    );
     println!("  arena          {:>10}", table::bytes(plan.arena_bytes() as u64));
-    println!("  activations    {:>10}, {ratio:.3} of the lower bound", table::bytes(plan.activation_bytes() as u64));
+    println!(
+        "  activations    {:>10}, {ratio:.3} of the lower bound",
+        table::bytes(plan.activation_bytes() as u64)
+    );
     println!("  scratch        {:>10}", table::bytes(plan.scratch_bytes() as u64));
     println!("  lower bound    {:>10}, reached at `{peak}`", table::bytes(plan.lower_bound_bytes()));
     println!("  without sharing{:>10}\n", table::bytes(plan.unshared_bound_bytes()));
@@ -118,7 +129,8 @@ fn map(plan: &Plan<'_, '_>, buffers: &[Buffer]) -> String {
     let ops = plan.steps().len();
     let columns = ops.min(COLUMNS);
     let total = plan.activation_bytes().max(1);
-    let mut text = format!("operators 0 to {} to the right, addresses 0 to {total} downwards\n", ops.saturating_sub(1));
+    let mut text =
+        format!("operators 0 to {} to the right, addresses 0 to {total} downwards\n", ops.saturating_sub(1));
     for row in 0..ROWS {
         let address = (total * (2 * row + 1)) / (2 * ROWS);
         let line: String = (0..columns)

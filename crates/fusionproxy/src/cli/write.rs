@@ -17,7 +17,9 @@ pub(crate) fn file(path: &Path, bytes: &[u8]) -> Result<()> {
         .prefix(".fusionproxy-")
         .suffix(".partial")
         .tempfile_in(folder)
-        .with_context(|| format!("cannot write {}: is folder {} writable?", path.display(), folder.display()))?;
+        .with_context(|| {
+            format!("cannot write {}: is folder {} writable?", path.display(), folder.display())
+        })?;
     beside.write_all(bytes).with_context(failed)?;
     beside.as_file().sync_all().with_context(failed)?;
     // A temporary file is private; a result is as readable as any other new file.
@@ -42,9 +44,16 @@ pub(crate) fn picture(path: &Path, picture: &DynamicImage) -> Result<()> {
 pub(crate) fn picture_format(path: &Path) -> Result<ImageFormat> {
     match ImageFormat::from_path(path) {
         Ok(
-            f @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Tiff | ImageFormat::Bmp | ImageFormat::WebP),
+            f @ (ImageFormat::Png
+            | ImageFormat::Jpeg
+            | ImageFormat::Tiff
+            | ImageFormat::Bmp
+            | ImageFormat::WebP),
         ) => Ok(f),
-        _ => bail!("cannot tell a picture format from `{}`; end the name in .png, .jpg, .tiff, .bmp or .webp", path.display()),
+        _ => bail!(
+            "cannot tell a picture format from `{}`; end the name in .png, .jpg, .tiff, .bmp or .webp",
+            path.display()
+        ),
     }
 }
 

@@ -22,7 +22,10 @@ fn one_pair_of_any_size_keeps_size_and_colour() {
     for (w, h) in [(1, 1), (1, 7), (33, 2), (101, 75), (320, 240)] {
         let dir = folder();
         save_pair(dir.path(), "a", w, h);
-        let run = fusionproxy(dir.path(), &["fuse", "--vis", "vis/a.png", "--ir", "ir/a.png", "-o", "f.png", "--json"]);
+        let run = fusionproxy(
+            dir.path(),
+            &["fuse", "--vis", "vis/a.png", "--ir", "ir/a.png", "-o", "f.png", "--json"],
+        );
         let row = &run.json()["pairs"][0];
         assert_eq!(row["status"], "fused");
         assert_eq!((row["width"].as_u64(), row["height"].as_u64()), (Some(w as u64), Some(h as u64)));
@@ -68,7 +71,8 @@ fn folders_are_paired_resumed_and_reported() {
 
     std::fs::remove_file(dir.path().join("out/b.png")).expect("removed");
     let report = fusionproxy(dir.path(), &args).json();
-    let status: Vec<_> = report["pairs"].as_array().expect("pairs").iter().map(|p| p["status"].clone()).collect();
+    let status: Vec<_> =
+        report["pairs"].as_array().expect("pairs").iter().map(|p| p["status"].clone()).collect();
     assert_eq!(status, ["kept", "fused"]);
 }
 
@@ -97,7 +101,8 @@ fn every_validation_pair_keeps_size_and_colour() {
     for row in pairs {
         assert_eq!(row["status"], "fused", "{row}");
         let name = row["name"].as_str().expect("a name");
-        let fused = image::open(dir.path().join("out").join(format!("{name}.png"))).expect("a picture").to_rgb8();
+        let fused =
+            image::open(dir.path().join("out").join(format!("{name}.png"))).expect("a picture").to_rgb8();
         let visible = image::open(format!("{vis}/{name}.jpg")).expect("a picture").to_rgb8();
         assert_eq!(fused.dimensions(), visible.dimensions(), "{name}");
         let mut worst = 0;
@@ -109,7 +114,9 @@ fn every_validation_pair_keeps_size_and_colour() {
             }
         }
         assert!(worst <= 1, "{name}: chroma moved by {worst}");
-        let mean = |p: &image::RgbImage| p.pixels().map(|p| f64::from(luma_of(p.0))).sum::<f64>() / p.pixels().len() as f64;
+        let mean = |p: &image::RgbImage| {
+            p.pixels().map(|p| f64::from(luma_of(p.0))).sum::<f64>() / p.pixels().len() as f64
+        };
         assert!((mean(&fused) - mean(&visible)).abs() < 100.0, "{name}: the luma is far off");
     }
 }

@@ -20,7 +20,10 @@ fn the_plan_is_close_to_its_lower_bound() {
     for model in ["ultralight", "ultralight.fp16"] {
         let report = fusionproxy(dir.path(), &["plan", model, "--size", "480x640", "--json"]).json();
         let number = |f: &str| report[f].as_u64().expect("a number");
-        assert!(number("arena_bytes") as f64 <= 1.10 * number("lower_bound_bytes") as f64, "{model}: {report}");
+        assert!(
+            number("arena_bytes") as f64 <= 1.10 * number("lower_bound_bytes") as f64,
+            "{model}: {report}"
+        );
         assert_eq!(number("arena_bytes"), number("activation_bytes") + number("scratch_bytes"));
     }
     let text = fusionproxy(dir.path(), &["plan", "ultralight"]);
@@ -31,7 +34,8 @@ fn the_plan_is_close_to_its_lower_bound() {
 fn explain_names_a_kernel_for_every_operator_and_counts_no_allocation() {
     let dir = folder();
     for threads in ["1", "2"] {
-        let args = ["explain", "ultralight", "--size", "96x128", "--frames", "3", "--threads", threads, "--json"];
+        let args =
+            ["explain", "ultralight", "--size", "96x128", "--frames", "3", "--threads", threads, "--json"];
         let report = fusionproxy(dir.path(), &args).json();
         assert_eq!(report["allocations_per_frame"], 0.0, "{threads} threads");
         let operators = report["operators"].as_array().expect("operators");

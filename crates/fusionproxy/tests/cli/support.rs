@@ -8,14 +8,14 @@ use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage};
 use tempfile::TempDir;
 
 /// What a run gave.
-pub struct Run {
-    pub ok: bool,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) ok: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs `fusionproxy` in `folder`.
-pub fn fusionproxy(folder: &Path, args: &[&str]) -> Run {
+pub(crate) fn fusionproxy(folder: &Path, args: &[&str]) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_fusionproxy"))
         .args(args)
         .current_dir(folder)
@@ -27,13 +27,13 @@ pub fn fusionproxy(folder: &Path, args: &[&str]) -> Run {
 
 impl Run {
     /// The run's JSON, after asserting that it succeeded.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         assert!(self.ok, "failed: {}", self.stderr);
         serde_json::from_str(&self.stdout).expect("JSON")
     }
 
     /// Asserts that it failed with one error line that holds all of `words`, without a panic.
-    pub fn fails_with(&self, words: &[&str]) {
+    pub(crate) fn fails_with(&self, words: &[&str]) {
         assert!(!self.ok, "succeeded: {}", self.stdout);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         let errors: Vec<&str> = self.stderr.lines().filter(|l| l.starts_with("error:")).collect();
@@ -45,12 +45,12 @@ impl Run {
 }
 
 /// A temporary folder.
-pub fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
 /// A synthetic pair, RGB and 16 bit temperatures.
-pub fn pair(width: usize, height: usize) -> (RgbImage, ImageBuffer<Luma<u16>, Vec<u16>>) {
+pub(crate) fn pair(width: usize, height: usize) -> (RgbImage, ImageBuffer<Luma<u16>, Vec<u16>>) {
     let view = View::new(width, height);
     let (mut rgb, mut thermal) = (vec![0; view.pixels() * 3], vec![0; view.pixels()]);
     Scene::new(11, Condition::Dusk).render(&view, &mut rgb, &mut thermal).expect("a scene");
@@ -59,7 +59,7 @@ pub fn pair(width: usize, height: usize) -> (RgbImage, ImageBuffer<Luma<u16>, Ve
 }
 
 /// Saves a pair as `vis/NAME.png` and `ir/NAME.png` below `folder`.
-pub fn save_pair(folder: &Path, name: &str, width: usize, height: usize) -> (PathBuf, PathBuf) {
+pub(crate) fn save_pair(folder: &Path, name: &str, width: usize, height: usize) -> (PathBuf, PathBuf) {
     let (visible, infrared) = pair(width, height);
     let paths = ["vis", "ir"].map(|d| {
         std::fs::create_dir_all(folder.join(d)).expect("folder");
@@ -72,24 +72,28 @@ pub fn save_pair(folder: &Path, name: &str, width: usize, height: usize) -> (Pat
 }
 
 /// A grey picture.
-pub fn grey(width: u32, height: u32, value: u8) -> DynamicImage {
+pub(crate) fn grey(width: u32, height: u32, value: u8) -> DynamicImage {
     DynamicImage::ImageLuma8(GrayImage::from_pixel(width, height, Luma([value])))
 }
 
 /// The folder of local image pairs, or a loud skip.
-pub fn data(test: &str) -> Option<PathBuf> {
+pub(crate) fn data(test: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let path = std::env::var_os("FUSIONPROXY_DATA").map_or_else(|| root.join("shared/data"), PathBuf::from);
     if path.join("val").is_dir() {
         return Some(path);
     }
-    assert!(std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_none(), "{test}: no image pairs at {}", path.display());
+    assert!(
+        std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_none(),
+        "{test}: no image pairs at {}",
+        path.display()
+    );
     eprintln!("SKIPPED {test}: no image pairs at {}", path.display());
     None
 }
 
 /// Names of the files in a folder, sorted; hidden ones too.
-pub fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .expect("a folder")
         .map(|f| f.expect("an entry").file_name().to_string_lossy().into_owned())
