@@ -4,6 +4,7 @@
 //! Leaf kernels compute a row with the instructions of one set ([`isa::Isa`]). What has no SIMD kernel runs the scalar one.
 //! `notes.md` says why each kernel is as it is, with measurements.
 
+mod avx2;
 mod avx512;
 mod blend;
 mod depthwise;
@@ -17,6 +18,7 @@ mod gemm;
 mod isa;
 mod moves;
 mod norm;
+mod portable;
 mod reduce;
 mod requant;
 mod runs;
@@ -31,6 +33,7 @@ use core::ops::Range;
 use fusionproxy_format::{DType, Op, ResizeMode};
 use half::f16;
 
+pub use avx2::{Avx2, AvxVnni};
 pub use avx512::Avx512Vnni;
 
 use crate::{Backend, Call, Shape, scalar};
@@ -190,11 +193,20 @@ macro_rules! backend {
 }
 
 backend!(Avx512Vnni, "x86_64-avx512vnni");
+backend!(AvxVnni, "x86_64-avxvnni");
+backend!(Avx2, "x86_64-avx2");
 
 /// Every backend that this CPU can run, best first.
 #[cfg(any(test, feature = "std"))]
 pub fn backends() -> impl Iterator<Item = &'static dyn Backend> {
     use std::sync::OnceLock;
-    static AVX512: OnceLock<Option<Avx512Vnni>> = OnceLock::new();
-    AVX512.get_or_init(Avx512Vnni::detect).as_ref().map(|b| b as &dyn Backend).into_iter()
+    static AVX512_VNNI: OnceLock<Option<Avx512Vnni>> = OnceLock::new();
+    static AVX_VNNI: OnceLock<Option<AvxVnni>> = OnceLock::new();
+    static AVX2: OnceLock<Option<Avx2>> = OnceLock::new();
+    let backends = [
+        AVX512_VNNI.get_or_init(Avx512Vnni::detect).as_ref().map(|b| b as &dyn Backend),
+        AVX_VNNI.get_or_init(AvxVnni::detect).as_ref().map(|b| b as &dyn Backend),
+        AVX2.get_or_init(Avx2::detect).as_ref().map(|b| b as &dyn Backend),
+    ];
+    backends.into_iter().flatten()
 }

@@ -1,0 +1,205 @@
+//! AVX2 with FMA and F16C (Haswell, Zen and later), with and without AVX-VNNI (Alder Lake, Zen 5 and later).
+
+mod finish;
+mod float;
+mod functions;
+mod int8;
+
+use fusionproxy_format::{Activation, BinaryOp, Quant};
+
+use super::blend::BlendRow;
+use super::depthwise::DepthwiseRow;
+use super::depthwise_planes::PlaneRow;
+use super::elementwise::{Product, Sum};
+use super::float::FloatRow;
+use super::float_elementwise::{FloatBlend, FloatUpsample};
+use super::gemm::GemmRow;
+use super::isa::Isa;
+use super::norm::NormRow;
+use super::requant::Requant;
+use super::upsample::UpsampleRow;
+
+/// AVX2, FMA, F16C and AVX-VNNI. A value exists only on a CPU that has them.
+#[derive(Clone, Copy, Debug)]
+pub struct AvxVnni(());
+
+/// AVX2, FMA and F16C. A value exists only on a CPU that has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+#[cfg(any(test, feature = "std"))]
+impl Avx2 {
+    /// The backend, if the CPU has the instructions.
+    pub fn detect() -> Option<Self> {
+        (std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("fma")
+            && std::is_x86_feature_detected!("f16c"))
+        .then_some(Self(()))
+    }
+}
+
+#[cfg(any(test, feature = "std"))]
+impl AvxVnni {
+    /// The backend, if the CPU has the instructions.
+    pub fn detect() -> Option<Self> {
+        (Avx2::detect().is_some() && std::is_x86_feature_detected!("avxvnni")).then_some(Self(()))
+    }
+}
+
+macro_rules! isa {
+    ($token:ident, $int8:ident) => {
+        impl Isa for $token {
+            const VECTOR: usize = 32;
+            const BLOCKS: usize = 1;
+            const PAIRS: bool = false;
+            const PLANES: &'static [(u8, u8)] = &[];
+
+            unsafe fn gemm(row: &GemmRow<'_>, _: usize) {
+                // SAFETY: the caller keeps the contract of `Isa::gemm`; there is one block.
+                unsafe { int8::$int8::gemm(row) }
+            }
+
+            unsafe fn depthwise(row: &DepthwiseRow<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::depthwise`.
+                unsafe { int8::$int8::depthwise(row) }
+            }
+
+            unsafe fn depthwise_plane(_: &PlaneRow<'_>, _: usize, _: usize) {
+                unreachable!("PLANES is empty");
+            }
+
+            fn square_at(e: usize) -> usize {
+                e
+            }
+
+            unsafe fn gemm_float(row: &FloatRow<'_>, _: usize) {
+                // SAFETY: the caller keeps the contract of `Isa::gemm_float`.
+                unsafe { float::gemm(row) }
+            }
+
+            unsafe fn depthwise_float(row: &FloatRow<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::depthwise_float`.
+                unsafe { float::depthwise(row) }
+            }
+
+            unsafe fn widen(
+                from: *const u8,
+                from_pitch: usize,
+                to: *mut u8,
+                to_pitch: usize,
+                pixels: usize,
+                len: usize,
+            ) {
+                // SAFETY: the caller keeps the contract of `Isa::widen`.
+                unsafe { float::widen(from, from_pitch, to, to_pitch, pixels, len) }
+            }
+
+            unsafe fn narrow(
+                from: *const u8,
+                from_pitch: usize,
+                to: *mut u8,
+                to_pitch: usize,
+                pixels: usize,
+                len: usize,
+            ) {
+                // SAFETY: the caller keeps the contract of `Isa::narrow`.
+                unsafe { float::narrow(from, from_pitch, to, to_pitch, pixels, len) }
+            }
+
+            unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::sum`.
+                unsafe { functions::sum(a, b, to, n, op) }
+            }
+
+            unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::product`.
+                unsafe { functions::product(a, b, to, n, op) }
+            }
+
+            unsafe fn table(from: *const u8, to: *mut u8, n: usize, table: &[u8; 256]) {
+                // SAFETY: the caller keeps the contract of `Isa::table`.
+                unsafe { functions::table(from, to, n, table) }
+            }
+
+            unsafe fn add_up(row: *const u8, n: usize, period: usize, sums: *mut i32) {
+                // SAFETY: the caller keeps the contract of `Isa::add_up`.
+                unsafe { functions::add_up(row, n, period, sums) }
+            }
+
+            unsafe fn add_squares(row: *const u8, n: usize, period: usize, zero: u8, sums: *mut u64) {
+                // SAFETY: the caller keeps the contract of `Isa::add_squares`.
+                unsafe { functions::add_squares(row, n, period, zero, sums) }
+            }
+
+            unsafe fn layer_norm(row: &NormRow<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::layer_norm`.
+                unsafe { functions::layer_norm(row) }
+            }
+
+            unsafe fn response_norm(row: &NormRow<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::response_norm`.
+                unsafe { functions::response_norm(row) }
+            }
+
+            unsafe fn blend(row: &BlendRow<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::blend`.
+                unsafe { functions::blend(row) }
+            }
+
+            unsafe fn upsample(row: &UpsampleRow) {
+                // SAFETY: the caller keeps the contract of `Isa::upsample`.
+                unsafe { functions::upsample(row) }
+            }
+
+            unsafe fn activate(v: *mut f32, n: usize, function: Activation) {
+                // SAFETY: the caller keeps the contract of `Isa::activate`.
+                unsafe { functions::activate(v, n, function) }
+            }
+
+            unsafe fn binary(op: BinaryOp, a: *const f32, b: *const f32, to: *mut f32, n: usize) {
+                // SAFETY: the caller keeps the contract of `Isa::binary`.
+                unsafe { functions::binary(op, a, b, to, n) }
+            }
+
+            unsafe fn fold_pixels(
+                from: *const f32,
+                pixels: usize,
+                channels: usize,
+                max: bool,
+                acc: *mut f32,
+            ) {
+                // SAFETY: the caller keeps the contract of `Isa::fold_pixels`.
+                unsafe { functions::fold_pixels(from, pixels, channels, max, acc) }
+            }
+
+            unsafe fn blend_float(row: &FloatBlend) {
+                // SAFETY: the caller keeps the contract of `Isa::blend_float`.
+                unsafe { functions::blend_float(row) }
+            }
+
+            unsafe fn upsample_float(row: &FloatUpsample) {
+                // SAFETY: the caller keeps the contract of `Isa::upsample_float`.
+                unsafe { functions::upsample_float(row) }
+            }
+
+            unsafe fn quantise(
+                from: *const f32,
+                to: *mut u8,
+                n: usize,
+                per_step: f32,
+                requant: &Requant<'_>,
+            ) {
+                // SAFETY: the caller keeps the contract of `Isa::quantise`.
+                unsafe { functions::quantise(from, to, n, per_step, requant) }
+            }
+
+            unsafe fn dequantise(from: *const u8, to: *mut f32, n: usize, quant: Quant) {
+                // SAFETY: the caller keeps the contract of `Isa::dequantise`.
+                unsafe { functions::dequantise(from, to, n, quant) }
+            }
+        }
+    };
+}
+
+isa!(AvxVnni, vnni);
+isa!(Avx2, plain);
