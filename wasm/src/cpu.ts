@@ -69,14 +69,19 @@ export class CpuFactory implements EngineFactory {
   }
 }
 
-/** One instance of the module: it allocates everything when it is made, so that views of its memory stay valid. */
+/** The frames in linear memory. */
+interface Views {
+  readonly visible: Uint8Array;
+  readonly infrared: Uint8Array;
+  readonly fused: Uint8ClampedArray;
+}
+
+/** One instance of the module: it allocates everything when it is made. */
 class CpuEngine implements Engine {
   readonly info: Info;
   readonly #reader = new Reader();
-  readonly #visible: Uint8Array;
-  readonly #infrared: Uint8Array;
-  readonly #fused: Uint8ClampedArray;
   #exports: Exports | undefined;
+  #views: Views | undefined;
 
   constructor(exports: Exports, readonly sizes: Sizes, model: Uint8Array, gain: "plateau" | "linear", why: string) {
     this.#exports = exports;
@@ -87,11 +92,6 @@ class CpuEngine implements Engine {
     this.#check(() =>
       exports.fp_create(visible.width, visible.height, infrared.width, infrared.height, gain === "linear" ? 1 : 0),
     );
-    const { buffer } = exports.memory;
-    const [px, infraredPx] = [visible.width * visible.height, infrared.width * infrared.height];
-    this.#visible = new Uint8Array(buffer, exports.fp_visible(), px * 4);
-    this.#infrared = new Uint8Array(buffer, exports.fp_infrared(), infraredPx * 4);
-    this.#fused = new Uint8ClampedArray(buffer, exports.fp_fused(), px * 4);
     exports.fp_describe();
     const [precision = "", kernels = "", parameters, memoryBytes, ...name] = this.#message(exports).split(" ");
     this.info = {
@@ -110,14 +110,31 @@ class CpuEngine implements Engine {
     if (!exports) throw new FusionError("disposed", "the engine was disposed of");
     const v = this.#reader.visible(visible, this.sizes.visible);
     const i = this.#reader.infrared(infrared, this.sizes.infrared);
-    this.#visible.set(v.bytes);
-    this.#infrared.set(i.bytes);
+    const views = this.#frames(exports);
+    views.visible.set(v.bytes);
+    views.infrared.set(i.bytes);
     this.#check(() => exports.fp_fuse(v.format, i.format, still ? 1 : 0));
-    out.set(this.#fused);
+    out.set(this.#frames(exports).fused);
+  }
+
+  /** Views of the frames. Frames need no memory; the text of an error may, and growth detaches the old buffer. */
+  #frames(exports: Exports): Views {
+    const { buffer } = exports.memory;
+    if (this.#views?.visible.buffer !== buffer) {
+      const { visible, infrared } = this.sizes;
+      const px = visible.width * visible.height;
+      this.#views = {
+        visible: new Uint8Array(buffer, exports.fp_visible(), px * 4),
+        infrared: new Uint8Array(buffer, exports.fp_infrared(), infrared.width * infrared.height * 4),
+        fused: new Uint8ClampedArray(buffer, exports.fp_fused(), px * 4),
+      };
+    }
+    return this.#views;
   }
 
   dispose(): void {
     this.#exports = undefined;
+    this.#views = undefined;
   }
 
   #check(call: () => number): void {
