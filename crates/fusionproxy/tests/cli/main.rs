@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod compile;
 mod fuse;
 mod reports;
 mod support;
