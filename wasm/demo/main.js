@@ -95,7 +95,7 @@ $("pause").addEventListener("click", () => {
 
 async function main() {
   const opened = performance.now();
-  const [fusion] = await Promise.all([Fusion.create(), startDrive()]);
+  const [fusion] = await Promise.all([Fusion.create({ gain: "linear" }), startDrive()]);
   let first = true;
   let refused;
   const step = async () => {

@@ -151,7 +151,7 @@ test("bad frames and models are errors that say what to do", async () => {
     canvas.getContext("2d").drawImage(red, 0, 0);
     const bitmap = await createImageBitmap(new ImageData(8, 8));
     bitmap.close();
-    const closed = new VideoFrame(new OffscreenCanvas(8, 8).transferToImageBitmap?.() ?? canvas, { timestamp: 0 });
+    const closed = new VideoFrame(await createImageBitmap(new ImageData(8, 8)), { timestamp: 0 });
     closed.close();
     const errors = {
       tainted: await code(fusion.fuse(canvas, good)),

@@ -8,6 +8,7 @@ mod models;
 mod setup;
 mod shell;
 mod test;
+mod web;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Rebuild every released artifact from its ONNX network and compare it with the one in the repository.
     Models(models::Args),
+    /// Build the npm package and the demo page (wasm/), and test them in Node and in Chromium.
+    Web,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -44,5 +47,6 @@ fn main() -> anyhow::Result<()> {
         Command::Lint => lint::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Web => web::run(),
     }
 }

@@ -41,7 +41,9 @@ fn fused_bytes_are_golden() {
     let mut found = String::new();
     for sizes in SIZES {
         let [(w, h), (iw, ih)] = sizes;
-        for (name, thermal) in [("grey", InfraredInput::Grey), ("y16", InfraredInput::Y16), ("rgba", InfraredInput::Rgba)] {
+        for (name, thermal) in
+            [("grey", InfraredInput::Grey), ("y16", InfraredInput::Y16), ("rgba", InfraredInput::Rgba)]
+        {
             writeln!(found, "{w}x{h} {iw}x{ih} {name} {:08x}", fuse(sizes, thermal)).expect("memory");
         }
     }
