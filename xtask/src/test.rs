@@ -13,6 +13,32 @@ const NO_STD: [&str; 4] =
 const BARE: [&str; 4] =
     ["thumbv7em-none-eabihf", "thumbv8m.main-none-eabihf", "aarch64-unknown-none", "wasm32-unknown-unknown"];
 
+/// What Miri interprets: reading artifacts in place, and views, convolutions, sums, blending and moves of the scalar kernels.
+/// The float functions are left out: libm's square root is inline assembly, which Miri lacks.
+const MIRI: [(&str, &str, &[&str]); 2] = [
+    (
+        "fusionproxy-format",
+        "reading",
+        &[
+            "every_operator_is_read_back_as_it_was_built",
+            "header_and_tensors_are_read_back_as_they_were_built",
+        ],
+    ),
+    (
+        "fusionproxy-kernels",
+        "by_hand",
+        &[
+            "binary_operations",
+            "blending",
+            "broadcasting_repeats_dimensions_of_one",
+            "calls_refuse_incomplete_parameters",
+            "conversions",
+            "convolution_pads_with_the_zero_point_and_rounds_ties_to_even",
+            "elements_move",
+        ],
+    ),
+];
+
 /// Runs everything; stops at the first failure.
 pub(crate) fn run() -> Result<()> {
     if std::env::var_os("FUSIONPROXY_REQUIRE_DATA").is_some() && data().is_none() {
@@ -40,16 +66,11 @@ pub(crate) fn run() -> Result<()> {
     board::qemu_m7()?;
     step("miri over the format and the scalar kernels");
     if succeeds(&["cargo", "+nightly", "miri", "--version"]) {
-        for package in ["fusionproxy-format", "fusionproxy-kernels"] {
-            shell_run(command(&[
-                "cargo",
-                "+nightly",
-                "miri",
-                "test",
-                "--package",
-                package,
-                "--all-features",
-            ]))?;
+        for (package, suite, tests) in MIRI {
+            let mut miri =
+                command(&["cargo", "+nightly", "miri", "test", "--package", package, "--all-features"]);
+            miri.args(["--test", suite, "--", "--exact"]).args(tests);
+            shell_run(miri)?;
         }
     } else {
         println!("SKIPPED: miri is not installed, the unsafe code was not checked by it");
