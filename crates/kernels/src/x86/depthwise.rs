@@ -125,7 +125,7 @@ pub(super) fn run<I: Isa>(
     let all = Channels { source, first: 0, count: channels };
     // SAFETY: all channels of the source, and a pitch of at least as many bytes.
     let mut stage = unsafe {
-        Stage::new(sizes.stage, arena.take(sizes.stage.bytes()), all, w.pad[1], border, copy_pixels)
+        Stage::new::<I>(sizes.stage, arena.take(sizes.stage.bytes()), all, w.pad[1], border, I::copy)
     };
     let out_row = arena.take(sizes.out_row);
     let in_place = out.as_src().packed_pixels() && sizes.pitch == channels;

@@ -11,7 +11,7 @@ use fusionproxy_format::{Conv, ConvWeights, padded_channels};
 
 use super::isa::Isa;
 use super::requant::Requant;
-use super::stage::{Arena, Channels, Stage, StagePlan, copy_pixels};
+use super::stage::{Arena, Channels, Stage, StagePlan};
 use super::transpose::Bytes;
 use crate::{AnyDst, AnySrc, Call, Shape};
 
@@ -92,7 +92,8 @@ pub(super) fn run<I: Isa>(
     let border = call.inputs()[0].quant.zero_point;
     let all = Channels { source, first: 0, count: channels };
     // SAFETY: all channels of the source; a plane's pitch is at least its number of channels.
-    let mut stage = unsafe { Stage::new(plan, arena.take(plan.bytes()), all, w.pad[1], border, copy_pixels) };
+    let mut stage =
+        unsafe { Stage::new::<I>(plan, arena.take(plan.bytes()), all, w.pad[1], border, I::copy) };
     for y in units {
         let mut rows = [core::ptr::null(); MAX_ROWS];
         for (ky, row) in rows.iter_mut().enumerate().take(kh) {

@@ -4,7 +4,7 @@ use fusionproxy_format::ConvWeights;
 use half::f16;
 
 use super::isa::Isa;
-use super::stage::{CopyPixels, copy_floats, copy_pixels};
+use super::stage::{CopyPixels, copy_floats};
 use crate::Element;
 
 /// An element type and the type that the leaf kernels compute on, its "wide" form.
@@ -26,11 +26,11 @@ impl Lane for u8 {
     const SAME: bool = true;
 
     fn load<I: Isa>() -> CopyPixels {
-        copy_pixels
+        I::copy
     }
 
     fn store<I: Isa>() -> CopyPixels {
-        copy_pixels
+        I::copy
     }
 }
 

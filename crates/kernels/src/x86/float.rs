@@ -219,7 +219,7 @@ pub(super) fn run<I: Isa, T: Float>(
         for group in 0..groups {
             let channels = Channels { source, first: group * inputs, count };
             // SAFETY: the group's channels are inside the pixel, and the pitch is 4 bytes for each.
-            let mut stage = unsafe { Stage::new(plan, memory, channels, w.pad[1], 0, copy) };
+            let mut stage = unsafe { Stage::new::<I>(plan, memory, channels, w.pad[1], 0, copy) };
             for y in rows.clone() {
                 let mut taps = [core::ptr::null(); MAX_TAPS];
                 let mut n = 0;

@@ -204,7 +204,8 @@ pub(super) fn run<I: Isa>(
             for group in 0..g.groups {
                 let channels = Channels { source, first: group * inputs, count: inputs };
                 // SAFETY: the group's channels are inside the pixel, and the pitch is their number.
-                let mut stage = unsafe { Stage::new(plan, memory, channels, w.pad[1], border, copy_pixels) };
+                let mut stage =
+                    unsafe { Stage::new::<I>(plan, memory, channels, w.pad[1], border, copy_pixels) };
                 for y in units.clone() {
                     let mut taps = [core::ptr::null(); MAX_TAPS];
                     let mut n = 0;

@@ -66,7 +66,7 @@ pub(super) trait Isa: 'static {
     /// As for [`Self::sum`].
     unsafe fn table(from: *const u8, to: *mut u8, n: usize, table: &[u8; 256]);
 
-    /// Adds byte i of a row to sum i % (period * [`Self::VECTOR`]).
+    /// Adds byte e of a row to sum [`Self::sum_at`] of e % (period * [`Self::VECTOR`]).
     ///
     /// # Safety
     /// The CPU has the instructions. `n` bytes of the row can be read, period * VECTOR sums can be written.
@@ -84,14 +84,14 @@ pub(super) trait Isa: 'static {
     /// The CPU has the instructions. The rows have the lengths that [`UpsampleRow`] gives and do not overlap.
     unsafe fn upsample(row: &UpsampleRow);
 
-    /// Adds the squares of the bytes of a row, less `zero`: byte e % (period * VECTOR) to sum [`Self::square_at`].
+    /// Adds the squares of the bytes of a row, less `zero`: byte e % (period * VECTOR) to sum [`Self::sum_at`].
     ///
     /// # Safety
     /// As for [`Self::add_up`].
     unsafe fn add_squares(row: *const u8, n: usize, period: usize, zero: u8, sums: *mut u64);
 
-    /// Where [`Self::add_squares`] has the sum of byte `e` of the period.
-    fn square_at(e: usize) -> usize;
+    /// Where [`Self::add_up`] and [`Self::add_squares`] have the sum of byte `e` of the period.
+    fn sum_at(e: usize) -> usize;
 
     /// Normalises each pixel of a row over its channels.
     ///
@@ -187,4 +187,24 @@ pub(super) trait Isa: 'static {
     /// # Safety
     /// As for [`Self::quantise`].
     unsafe fn dequantise(from: *const u8, to: *mut f32, n: usize, quant: Quant);
+
+    /// [`super::stage::copy_pixels`].
+    ///
+    /// # Safety
+    /// As there; the CPU has the instructions.
+    unsafe fn copy(
+        from: *const u8,
+        from_pitch: usize,
+        to: *mut u8,
+        to_pitch: usize,
+        pixels: usize,
+        len: usize,
+    );
+
+    /// Interleaves two runs of 16 * `n` bytes, 4 bytes each in turn.
+    ///
+    /// # Safety
+    /// The CPU has the instructions and [`Self::PAIRS`] is set; the runs can be read, 32 * `n` bytes at `to` can be written
+    /// and do not overlap them.
+    unsafe fn pair(a: *const u8, b: *const u8, to: *mut u8, n: usize);
 }

@@ -120,7 +120,7 @@ pub(super) fn run<I: Isa>(
     let sums = sums.as_chunks::<8>().0;
     let norm = |c: usize| {
         let elements = (c..sums.len()).step_by(channels);
-        let sum: u64 = elements.map(|e| u64::from_ne_bytes(sums[I::square_at(e)])).sum();
+        let sum: u64 = elements.map(|e| u64::from_ne_bytes(sums[I::sum_at(e)])).sum();
         quant.scale * libm::sqrtf(sum as f32)
     };
     let mut total = 0.0;

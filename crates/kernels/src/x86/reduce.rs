@@ -60,7 +60,8 @@ pub(super) fn run<I: Isa>(call: &Call<'_, '_>, op: &Reduce, units: Range<usize>,
     let requant = Requant { zero_point: call.output_quant().zero_point, finish };
     let values = sums.as_chunks::<4>().0;
     for (i, c) in units.enumerate() {
-        let sum = values.iter().skip(i).step_by(channels).map(|v| i32::from_ne_bytes(*v)).sum::<i32>();
+        let elements = (i..values.len()).step_by(channels);
+        let sum = elements.map(|e| i32::from_ne_bytes(values[I::sum_at(e)])).sum::<i32>();
         out.set(0, 0, c, requant.value((sum - zeros) as f32 * scale));
     }
     true

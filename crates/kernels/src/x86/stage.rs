@@ -6,7 +6,7 @@
 
 use fusionproxy_format::Window;
 
-use super::transpose::Bytes;
+use super::isa::Isa;
 use crate::{Element, Shape, Src};
 
 /// Bytes that may be read past the end of a staged row.
@@ -233,6 +233,8 @@ pub(super) struct Stage<'m, T> {
     left: usize,
     border: u8,
     copy: CopyPixels,
+    /// Interleaves two runs (see [`super::isa::Isa::pair`]).
+    pair: unsafe fn(*const u8, *const u8, *mut u8, usize),
     /// First input row that has not been staged.
     next: usize,
 }
@@ -242,11 +244,12 @@ impl<'m, T: Element> Stage<'m, T> {
     /// converts) the channels of some pixels.
     ///
     /// # Safety
-    /// `channels` are inside their view; what `copy` writes for a pixel is at most the plan's pitch.
+    /// The CPU has the instructions of `I`; `channels` are inside their view; what `copy` writes for a pixel is at most the
+    /// plan's pitch.
     ///
     /// # Panics
     /// If `memory` is smaller than [`StagePlan::bytes`].
-    pub(super) unsafe fn new(
+    pub(super) unsafe fn new<I: Isa>(
         plan: StagePlan,
         memory: &mut [u8],
         channels: Channels<'m, T>,
@@ -256,7 +259,16 @@ impl<'m, T: Element> Stage<'m, T> {
     ) -> Self {
         // The border row is the last one.
         memory[plan.ring * plan.row..plan.bytes()].fill(border);
-        Self { plan, memory: memory.as_mut_ptr(), channels, left: usize::from(left), border, copy, next: 0 }
+        Self {
+            plan,
+            memory: memory.as_mut_ptr(),
+            channels,
+            left: usize::from(left),
+            border,
+            copy,
+            pair: I::pair,
+            next: 0,
+        }
     }
 
     /// Address of input row `y`, left border first, staging it and all before it back to the reach of the window.
@@ -327,6 +339,6 @@ impl<'m, T: Element> Stage<'m, T> {
         // What is read past the row and its slack is not needed: it would pair with columns past the last one.
         let len = plain - self.plan.pair.min(plain);
         // SAFETY: a slot has three times `plain` bytes; the moved row ends where the plain one does.
-        unsafe { Bytes::pair(slot, slot.add(self.plan.pair), slot.add(plain), len / 16) };
+        unsafe { (self.pair)(slot, slot.add(self.plan.pair), slot.add(plain), len / 16) };
     }
 }

@@ -61,20 +61,4 @@ impl Bytes {
         // SAFETY: SSE2 belongs to the architecture; the slice holds 16 bytes.
         unsafe { _mm_storeu_si128(to[..16].as_mut_ptr().cast(), self.0) };
     }
-
-    /// Interleaves two runs of 16 * `n` bytes, 4 bytes each in turn.
-    ///
-    /// # Safety
-    /// The runs can be read, 32 * `n` bytes at `to` can be written and do not overlap the runs.
-    #[inline]
-    pub(super) unsafe fn pair(a: *const u8, b: *const u8, to: *mut u8, n: usize) {
-        for i in 0..n {
-            // SAFETY: SSE2 belongs to the architecture; the rest is the caller's promise.
-            unsafe {
-                let (a, b) = (_mm_loadu_si128(a.add(16 * i).cast()), _mm_loadu_si128(b.add(16 * i).cast()));
-                _mm_storeu_si128(to.add(32 * i).cast(), _mm_unpacklo_epi32(a, b));
-                _mm_storeu_si128(to.add(32 * i + 16).cast(), _mm_unpackhi_epi32(a, b));
-            }
-        }
-    }
 }

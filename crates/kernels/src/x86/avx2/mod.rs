@@ -17,6 +17,7 @@ use super::gemm::GemmRow;
 use super::isa::Isa;
 use super::norm::NormRow;
 use super::requant::Requant;
+use super::stage::copy_pixels;
 use super::upsample::UpsampleRow;
 
 /// AVX2, FMA, F16C and AVX-VNNI. A value exists only on a CPU that has them.
@@ -68,7 +69,23 @@ macro_rules! isa {
                 unreachable!("PLANES is empty");
             }
 
-            fn square_at(e: usize) -> usize {
+            unsafe fn copy(
+                from: *const u8,
+                from_pitch: usize,
+                to: *mut u8,
+                to_pitch: usize,
+                pixels: usize,
+                len: usize,
+            ) {
+                // SAFETY: the caller keeps the contract of `copy_pixels`.
+                unsafe { copy_pixels(from, from_pitch, to, to_pitch, pixels, len) }
+            }
+
+            unsafe fn pair(_: *const u8, _: *const u8, _: *mut u8, _: usize) {
+                unreachable!("PAIRS is not set");
+            }
+
+            fn sum_at(e: usize) -> usize {
                 e
             }
 

@@ -37,6 +37,8 @@ impl Table {
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     zero: __m512i,
+    /// Whether the zero point is not 0.
+    offset: bool,
     lo: __m512i,
     hi: __m512i,
     /// Whether there is more to do than to saturate to 0..=255.
@@ -50,6 +52,7 @@ impl Finish {
     pub(super) fn new(r: &Requant<'_>) -> Self {
         Self {
             zero: _mm512_set1_epi16(i16::from(r.zero_point)),
+            offset: r.zero_point != 0,
             lo: _mm512_set1_epi8(r.finish.lo.cast_signed()),
             hi: _mm512_set1_epi8(r.finish.hi.cast_signed()),
             more: r.finish.lo > 0 || r.finish.hi < 255 || r.finish.table.is_some(),
@@ -78,8 +81,10 @@ impl Finish {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
     pub(super) fn pack(&self, v: [__m512i; 4]) -> __m512i {
-        let ab = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), self.zero);
-        let cd = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), self.zero);
+        let (mut ab, mut cd) = (_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+        if self.offset {
+            (ab, cd) = (_mm512_adds_epi16(ab, self.zero), _mm512_adds_epi16(cd, self.zero));
+        }
         self.clamp(_mm512_packus_epi16(ab, cd))
     }
 

@@ -1,5 +1,6 @@
 //! AVX-512 with VNNI and VBMI: Ice Lake, Zen 4 and later.
 
+mod copy;
 mod depthwise;
 mod elementwise;
 mod finish;
@@ -99,8 +100,8 @@ impl Isa for Avx512Vnni {
         unsafe { norm::add_squares(row, n, period, zero, sums) }
     }
 
-    fn square_at(e: usize) -> usize {
-        norm::square_at(e)
+    fn sum_at(e: usize) -> usize {
+        norm::sum_at(e)
     }
 
     unsafe fn layer_norm(row: &NormRow<'_>) {
@@ -180,5 +181,22 @@ impl Isa for Avx512Vnni {
     unsafe fn dequantise(from: *const u8, to: *mut f32, n: usize, quant: Quant) {
         // SAFETY: the caller keeps the contract of `Isa::dequantise`.
         unsafe { functions::dequantise(from, to, n, quant) }
+    }
+
+    unsafe fn copy(
+        from: *const u8,
+        from_pitch: usize,
+        to: *mut u8,
+        to_pitch: usize,
+        pixels: usize,
+        len: usize,
+    ) {
+        // SAFETY: the caller keeps the contract of `Isa::copy`.
+        unsafe { copy::copy(from, from_pitch, to, to_pitch, pixels, len) }
+    }
+
+    unsafe fn pair(a: *const u8, b: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: the caller keeps the contract of `Isa::pair`.
+        unsafe { copy::pair(a, b, to, n) }
     }
 }

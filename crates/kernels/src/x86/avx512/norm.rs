@@ -115,8 +115,8 @@ pub(super) unsafe fn response_norm(row: &NormRow<'_>) {
     }
 }
 
-/// Where the sum of squares of byte `e` of the period is: vectors of 64 hold the bytes 0, 2, 1, 3 of each four in turn.
-pub(super) fn square_at(e: usize) -> usize {
+/// Where the sum, or sum of squares, of byte `e` of the period is: vectors of 64 hold the bytes 0, 2, 1, 3 of each four in turn.
+pub(super) fn sum_at(e: usize) -> usize {
     e / 64 * 64 + [0, 2, 1, 3][e % 4] * 16 + e % 64 / 4
 }
 

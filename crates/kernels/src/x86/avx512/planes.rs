@@ -109,10 +109,24 @@ unsafe fn plane<const W: usize, const S: usize, const OUTS: usize>(row: &PlaneRo
         let order = _mm512_loadu_si512(order.as_ptr().cast());
         let bias = _mm512_loadu_si512(row.bias.cast());
         let scale = _mm512_loadu_ps(row.scale);
+        // The weights of a 3 x 3 window stay in registers: shifts 3 and, of stride 1, 2.
+        let small = W == 3 && row.rows.len() == 3;
+        let mut kept = [[_mm512_setzero_si512(); 2]; 3];
+        if small {
+            for (ky, kept) in kept.iter_mut().enumerate() {
+                for (i, w) in kept.iter_mut().enumerate() {
+                    *w = _mm512_loadu_si512(row.weights.add((ky * 6 + 3 - i) * 64).cast());
+                }
+            }
+        }
         let mut x = 0;
         while x < row.pixels {
             let at = if x + tile <= row.pixels { x } else { row.pixels.saturating_sub(tile) };
-            let v = sums::<W, S, OUTS>(row, at, taps, bias);
+            let v = if small {
+                sums3::<S, OUTS>(row, at, taps, bias, &kept)
+            } else {
+                sums::<W, S, OUTS>(row, at, taps, bias)
+            };
             let v = _mm512_permutexvar_epi8(order, finish.apply(v, [scale; 4]));
             if OUTS == 4 {
                 store16(row.out.add(at * row.out_pixel), row.out_pixel, row.channels, row.pixels - at, v);
@@ -122,6 +136,42 @@ unsafe fn plane<const W: usize, const S: usize, const OUTS: usize>(row: &PlaneRo
             x += tile;
         }
     }
+}
+
+/// [`sums`] of a 3 x 3 window with its weights in registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")]
+unsafe fn sums3<const S: usize, const OUTS: usize>(
+    row: &PlaneRow<'_>,
+    x: usize,
+    taps: __m512i,
+    bias: __m512i,
+    weights: &[[__m512i; 2]; 3],
+) -> [__m512i; 4] {
+    let pitch = OUTS * 4;
+    let mut acc = [bias; 4];
+    for (ky, weights) in weights.iter().enumerate() {
+        // SAFETY: there are three rows, and the columns of the tile's windows are in them or their slack.
+        unsafe {
+            let input = (*row.rows.as_ptr().add(ky)).add(x * S * pitch);
+            for set in 0..4 / OUTS {
+                for position in positions(3, S, OUTS) {
+                    if position == NONE {
+                        continue;
+                    }
+                    let from = input.add((set * 4 * S + position) * pitch);
+                    let v = _mm512_permutexvar_epi8(taps, _mm512_loadu_si512(from.cast()));
+                    for out in 0..OUTS {
+                        if uses(3, S, OUTS, position, out) {
+                            let acc = &mut acc[set * OUTS + out];
+                            *acc = _mm512_dpbusd_epi32(*acc, v, weights[out * S - position]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    acc
 }
 
 /// Four vectors of sums, from output `x` on.
