@@ -24,7 +24,7 @@ pub use tensor::Tensor;
 ///
 /// Shrinks towards small tensors.
 pub fn cases(kind: OpKind, dtype: DType) -> impl Strategy<Value = Case> {
-    let size = if cfg!(miri) { 1..=3usize } else { 1..=16usize };
+    let size = if cfg!(miri) { 1..=2usize } else { 1..=16usize };
     (size, any::<u64>()).prop_map(move |(size, seed)| Case::random(kind, dtype, size, seed))
 }
 
@@ -32,6 +32,11 @@ pub fn cases(kind: OpKind, dtype: DType) -> impl Strategy<Value = Case> {
 pub fn for_all(count: u32, test: impl Fn(&Case) -> TestCaseResult) {
     for dtype in [DType::U8, DType::F16, DType::F32] {
         for kind in OpKind::ALL {
+            // The views are generic: under Miri, which takes a second a case, three operators stand for the float forms.
+            let chosen = matches!(kind, OpKind::Conv | OpKind::Binary | OpKind::Convert);
+            if cfg!(miri) && dtype != DType::U8 && !chosen {
+                continue;
+            }
             for_cases(*kind, dtype, count, &test);
         }
     }
