@@ -1,7 +1,7 @@
 //! x86-64 kernels.
 //!
-//! Drivers ([`gemm`], [`depthwise`], …) split an operator into rows and stage what the window needs; they are written once.
-//! Leaf kernels compute a row with the instructions of one set ([`isa::Isa`]). What has no SIMD kernel runs the scalar one.
+//! Drivers (`gemm`, `depthwise`, …) split an operator into rows and stage what the window needs; they are written once.
+//! Leaf kernels compute a row with the instructions of one set (`isa::Isa`). What has no SIMD kernel runs the scalar one.
 //! `notes.md` says why each kernel is as it is, with measurements.
 
 mod avx2;
