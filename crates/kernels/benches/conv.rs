@@ -6,9 +6,9 @@ mod support;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fusionproxy_format::DType;
-use fusionproxy_kernels::{Backend, Shape, macs};
+use fusionproxy_kernels::{Shape, macs};
 use support::cpu_time::CpuTime;
-use support::{ConvCase, Tensor, repeat};
+use support::{ConvCase, Tensor, backends, repeat};
 
 /// kernel, stride, inputs, outputs, groups, output height, output width
 type Case = (u8, u8, usize, usize, usize, usize, usize);
@@ -74,13 +74,6 @@ fn convolutions(c: &mut Criterion<CpuTime>) {
             }
         }
     }
-}
-
-fn backends() -> Vec<&'static dyn Backend> {
-    #[cfg(target_arch = "x86_64")]
-    return fusionproxy_kernels::x86::backends().collect();
-    #[cfg(not(target_arch = "x86_64"))]
-    return vec![&fusionproxy_kernels::Scalar::ALL];
 }
 
 /// The most that one core can multiply: independent dot products on registers.

@@ -1,5 +1,7 @@
 //! Operators with random weights, in shapes that the students have.
 
+#![allow(dead_code)] // each bench uses a part
+
 pub(crate) mod cpu_time;
 
 use std::cell::Cell;
@@ -61,6 +63,14 @@ impl Tensor {
             DType::F32 => AnyDst::F32(Dst::new(cells_of(bytes).unwrap(), layout).unwrap()),
         }
     }
+}
+
+/// Every backend of this CPU, or the scalar one.
+pub(crate) fn backends() -> Vec<&'static dyn Backend> {
+    #[cfg(target_arch = "x86_64")]
+    return fusionproxy_kernels::x86::backends().collect();
+    #[cfg(not(target_arch = "x86_64"))]
+    return vec![&fusionproxy_kernels::Scalar::ALL];
 }
 
 /// Runs one operator again and again.
