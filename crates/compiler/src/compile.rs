@@ -5,13 +5,13 @@ use std::path::Path;
 
 use fusionproxy_format::{Artifact, DType, Precision as Stored};
 
-use crate::calibrate::{Observations, Sample, Spot, histograms, moments, size_for, watches};
+use crate::calibrate::{Observations, Observer, Sample, Spot, size_for, watches};
 use crate::emit::{Aligned, Header, emit};
-use crate::fuse::expand;
+use crate::fuse::{expand, with_logits};
 use crate::ir::{Geometry, Graph, Node, ValueId, solve};
-use crate::quantise::{RangeRecord, Typed, assign, equalise, scales};
+use crate::quantise::{RangeRecord, Typed, assign, equalise, normalise, scales};
 use crate::source::Source;
-use crate::verify::{LayerRecord, Verification, compare, largest_error, layers, references};
+use crate::verify::{LayerRecord, Verification, compare, largest_error, layers};
 use crate::{Calibration, CalibrationPair, CompileError, Options, Precision, RangeMethod, Report};
 
 /// What the compiler is doing.
@@ -90,9 +90,7 @@ pub fn compile(
         means: HashMap::new(),
         source: &source,
     };
-    if options.precision == Precision::Int8 {
-        work.observe(&mut graph, &samples, progress)?;
-    }
+    let want = work.observe(&mut graph, &samples, progress)?;
     let half: HashSet<ValueId> =
         graph.nodes.iter().filter(|n| kept(n, &options.keep_fp16)).map(|n| n.output).collect();
     if let Some(pattern) =
@@ -103,14 +101,14 @@ pub fn compile(
         )));
     }
     let mut made = if options.precision == Precision::Int8 && !options.skip_verify {
-        work.best(&graph, &half, &samples)?
+        work.best(&graph, &half, &samples, &want)?
     } else {
         work.make(&graph, &half, options.range)?
     };
     let verification = if options.skip_verify {
         None
     } else {
-        Some(work.verify(&graph, &mut made, half, &samples, progress)?)
+        Some(work.verify(&graph, &mut made, half, (&samples, &want), progress)?)
     };
     let io = &source.interface;
     let report = Report {
@@ -246,38 +244,52 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    /// Calibrates and equalises.
+    /// Runs tract on the samples: calibrates and equalises an INT8 network. Gives the f32 results, which a caller that
+    /// verifies nothing does without.
     fn observe(
         &mut self,
         graph: &mut Graph,
         samples: &[Sample],
         progress: &mut dyn FnMut(Stage, usize, usize),
-    ) -> Result<(), CompileError> {
-        let watches = watches(graph);
+    ) -> Result<Vec<Vec<f32>>, CompileError> {
         let total = samples.len();
-        self.seen = moments(self.source, samples, &watches, &mut |i| progress(Stage::Observe, i, total))?;
+        if self.options.precision != Precision::Int8 {
+            if self.options.skip_verify {
+                return Ok(vec![]);
+            }
+            let mut observer = Observer::new(self.source, samples, vec![])?;
+            return observer.references(&mut |i| progress(Stage::Reference, i, total));
+        }
+        let mut observer = Observer::new(self.source, samples, watches(graph))?;
+        let (seen, want) = observer.moments(&mut |i| progress(Stage::Observe, i, total))?;
+        self.seen = seen;
         let factors = equalise(graph, &self.seen);
-        histograms(self.source, samples, &watches, &mut self.seen, &factors, &mut |i| {
-            progress(Stage::Calibrate, i, total);
-        })?;
+        normalise(graph, &self.seen);
+        observer.histograms(&mut self.seen, &factors, &mut |i| progress(Stage::Calibrate, i, total))?;
         for (spot, channels) in &self.seen.channels {
             if let Spot::Value(v) = spot {
                 self.means.insert(*v, channels.mean());
             }
         }
-        Ok(())
+        Ok(want)
     }
 
     /// Emits the graph with the range method that was asked for. Where the choice was left open, each tensor's least
     /// squared error is tried against one method for all: a tensor's own error does not say what the image's will be.
-    fn best(&self, graph: &Graph, half: &HashSet<ValueId>, samples: &[Sample]) -> Result<Made, CompileError> {
+    fn best(
+        &self,
+        graph: &Graph,
+        half: &HashSet<ValueId>,
+        samples: &[Sample],
+        want: &[Vec<f32>],
+    ) -> Result<Made, CompileError> {
         let own = self.make(graph, half, self.options.range)?;
         if self.options.range != RangeMethod::Auto {
             return Ok(own);
         }
         let step = samples.len().div_ceil(TRIAL_PAIRS);
         let few: Vec<Sample> = samples.iter().step_by(step).cloned().collect();
-        let want = references(self.source, &few, &mut |_| ())?;
+        let want: Vec<Vec<f32>> = want.iter().step_by(step).cloned().collect();
         let quality =
             |made: &Made| Ok::<_, CompileError>(compare(&made.bytes, &few, &want, &mut |_| ())?.psnr_mean);
         let mut best = (quality(&own)?, own);
@@ -304,7 +316,12 @@ impl Work<'_> {
             Precision::Int8 if half.is_empty() => (DType::U8, Stored::Int8),
             Precision::Int8 => (DType::U8, Stored::Mixed),
         };
-        let mut typed = assign(graph, image, |n| if half.contains(&n.output) { DType::F16 } else { image });
+        // A composition at half precision has no tables that know the ranges of normalised logits.
+        let written = half.contains(&graph.fused).then(|| with_logits(graph));
+        let known = graph.values.len();
+        let graph = written.as_ref().unwrap_or(graph);
+        let halved = |v: ValueId| half.contains(&v) || v >= known;
+        let mut typed = assign(graph, image, |n| if halved(n.output) { DType::F16 } else { image });
         let ranges = match image {
             DType::U8 => scales(&mut typed, &self.seen, method),
             DType::F16 | DType::F32 => vec![],
@@ -330,11 +347,10 @@ impl Work<'_> {
         graph: &Graph,
         made: &mut Made,
         mut half: HashSet<ValueId>,
-        samples: &[Sample],
+        (samples, want): (&[Sample], &[Vec<f32>]),
         progress: &mut dyn FnMut(Stage, usize, usize),
     ) -> Result<Verification, CompileError> {
         let total = samples.len();
-        let want = references(self.source, samples, &mut |i| progress(Stage::Reference, i, total))?;
         // Functions that only 8 bits have leave no f32 form to compare with.
         let exact = self.reference(graph).ok();
         let mut import_error = 0.0;
@@ -347,7 +363,7 @@ impl Work<'_> {
             }
         }
         let crops = crops(samples, &solve(graph));
-        let mut v = compare(&made.bytes, samples, &want, &mut |i| progress(Stage::Verify, i, total))?;
+        let mut v = compare(&made.bytes, samples, want, &mut |i| progress(Stage::Verify, i, total))?;
         let mut records = vec![];
         if let Some((plain, exact)) = &exact {
             records = layers(plain, exact, &made.typed, &made.bytes, &crops)?;
@@ -363,7 +379,7 @@ impl Work<'_> {
                 }
                 half.extend(more);
                 *made = self.make(graph, &half, made.method)?;
-                v = compare(&made.bytes, samples, &want, &mut |i| progress(Stage::Verify, i, total))?;
+                v = compare(&made.bytes, samples, want, &mut |i| progress(Stage::Verify, i, total))?;
                 records = layers(plain, exact, &made.typed, &made.bytes, &crops)?;
                 batch *= 2;
             }

@@ -8,6 +8,6 @@ mod range;
 pub use pair::CalibrationPair;
 
 pub(crate) use histogram::Histogram;
-pub(crate) use observe::{Observations, Spot, histograms, moments, watches};
+pub(crate) use observe::{Observations, Observer, Spot, watches};
 pub(crate) use pair::{Sample, size_for};
 pub(crate) use range::select;

@@ -43,7 +43,7 @@ impl Emitter<'_> {
             Kind::Matmul { transpose_b, heads, scale } => {
                 Op::Matmul(Matmul { transpose_b: *transpose_b, heads: *heads, scale: *scale })
             }
-            Kind::Blend { block, gain } => {
+            Kind::Blend { block, gain, .. } => {
                 Op::Blend(Blend { block: *block, gain: *gain, weight: None, residual: None })
             }
             other => match plain(other, 0) {

@@ -8,7 +8,9 @@ use fusionproxy_format::{
 use super::{Emitter, clamp, float, pack};
 use crate::CompileError;
 use crate::ir::{self, Kind, Node, Reduction};
-use crate::quantise::{convolution, exponentials, lookup, quantise, residuals, scaled, sigmoid_weights, sum};
+use crate::quantise::{
+    convolution, dequantise, exponentials, lookup, quantise, residuals, scaled, sigmoid_weights, sum,
+};
 
 impl Emitter<'_> {
     pub(super) fn int8(
@@ -78,9 +80,13 @@ impl Emitter<'_> {
                 let op = Op::Matmul(Matmul { transpose_b: *transpose_b, heads: *heads, scale });
                 self.op(node, &op, inputs, output)
             }
-            Kind::Blend { block, gain } => {
-                let logits = quants[2];
-                let (weight, residual) = (sigmoid_weights(logits), residuals(logits, *gain));
+            Kind::Blend { block, gain, planes } => {
+                let logit = |plane: usize, q: u8| {
+                    let v = dequantise(q, quants[2]);
+                    planes.map_or(v, |p| f64::from(p[plane][0]) + f64::from(p[plane][1] - p[plane][0]) * v)
+                };
+                let weight = sigmoid_weights(|q| logit(0, q));
+                let residual = residuals(|q| logit(1, q), *gain);
                 let residual = (*gain != 0.0).then_some(&residual);
                 let op = Op::Blend(Blend { block: *block, gain: *gain, weight: Some(&weight), residual });
                 self.op(node, &op, inputs, output)

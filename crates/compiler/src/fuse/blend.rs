@@ -47,7 +47,7 @@ pub(super) fn compose(graph: &mut Graph) {
             let at = makers[&graph.fused];
             let (logits, block) = logits(graph, &makers, &order);
             let node = &mut graph.nodes[at];
-            node.kind = Kind::Blend { block, gain: gain as f32 };
+            node.kind = Kind::Blend { block, gain: gain as f32, planes: None };
             node.inputs = vec![graph.visible, graph.infrared, logits];
             return;
         }
@@ -171,7 +171,7 @@ fn selected(
     dims[2] = order.len();
     let mut observed = graph.values[source].observed.clone();
     if let Some(o) = &mut observed {
-        o.inner = None;
+        o.behind = None;
     }
     let v = graph.push((&name, &op), Kind::Conv(conv), inputs, graph.values[source].name.clone(), dims);
     graph.values[v].observed = observed;

@@ -51,6 +51,7 @@ pub(super) fn lower(graph: &mut Graph) {
 /// The graph with functions that only 8-bit tables have written out in arithmetic, where that is possible: ELU is
 /// max(x, 0) + alpha * exp(min(x, 0)) - alpha. Existing values keep their numbers.
 pub(crate) fn expand(graph: &Graph) -> Graph {
+    let graph = &with_logits(graph);
     let mut out = Graph { nodes: vec![], ..graph.clone() };
     for node in &graph.nodes {
         let Kind::Unary(Function::Elu(alpha)) = node.kind else {
@@ -69,6 +70,27 @@ pub(crate) fn expand(graph: &Graph) -> Graph {
         let scaled = push(Activation::Affine { alpha, beta: -alpha }, exp);
         let inputs = vec![positive, scaled];
         out.nodes.push(Node { kind: Kind::binary(BinaryOp::Add), inputs, ..node.clone() });
+    }
+    out
+}
+
+/// The graph with normalised logits brought back to their ranges: only the tables of an 8-bit composition know these.
+pub(crate) fn with_logits(graph: &Graph) -> Graph {
+    let mut out = Graph { nodes: vec![], ..graph.clone() };
+    for node in &graph.nodes {
+        let mut node = node.clone();
+        if let Kind::Blend { block, gain, planes: Some(planes) } = node.kind {
+            let dims = graph.values[node.inputs[2]].dims;
+            let each = |f: &dyn Fn([f32; 2]) -> f32| {
+                planes.iter().flat_map(|p| std::iter::repeat_n(f(*p), block * block)).collect::<Vec<f32>>()
+            };
+            let range =
+                Kind::Conv(Box::new(Conv::per_channel(each(&|[lo, hi]| hi - lo), each(&|[lo, _]| lo))));
+            let name = format!("{}.logits", node.name);
+            node.inputs[2] = out.push((&node.name, &node.op), range, vec![node.inputs[2]], name, dims);
+            node.kind = Kind::Blend { block, gain, planes: None };
+        }
+        out.nodes.push(node);
     }
     out
 }

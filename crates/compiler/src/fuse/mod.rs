@@ -7,7 +7,7 @@ mod lower;
 mod norm;
 mod region;
 
-pub(crate) use lower::expand;
+pub(crate) use lower::{expand, with_logits};
 
 use crate::ir::Graph;
 

@@ -270,7 +270,7 @@ impl Importer {
         {
             // The elements are those of the value that was rearranged: its histogram is the same.
             let name = o.name.clone();
-            self.graph.values[v].observed = Some(crate::ir::Observed { name, inner: None });
+            self.graph.values[v].observed = Some(crate::ir::Observed { name, behind: None });
         }
         Some(v)
     }

@@ -130,10 +130,8 @@ impl View {
 
     /// Where the channels lie in the ONNX tensor, for observation.
     pub(super) fn observed(&self, name: &str, dims: Dims) -> Observed {
-        let shape = self.shape();
         let at = (0..self.dims.len()).find(|d| self.axis(*d, dims) == Some(Some(C)));
-        let inner = at.map(|d| shape[d + 1..].iter().product());
-        Observed { name: name.into(), inner: if dims[C] == 1 { Some(shape.iter().product()) } else { inner } }
+        Observed { name: name.into(), behind: if dims[C] == 1 { Some(0) } else { at.map(|d| d + 1) } }
     }
 }
 

@@ -140,6 +140,8 @@ pub(crate) enum Kind {
     Blend {
         block: usize,
         gain: f32,
+        /// Least and largest logit of the weight and of the residual, where the logits hold 0..=1 of these ranges.
+        planes: Option<[[f32; 2]; 2]>,
     },
 }
 

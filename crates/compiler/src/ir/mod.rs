@@ -21,8 +21,9 @@ pub(crate) type Dims = [usize; 3];
 pub(crate) struct Observed {
     /// Name of the ONNX value.
     pub(crate) name: String,
-    /// Product of the dimensions behind the channels, where the channels are one dimension.
-    pub(crate) inner: Option<usize>,
+    /// First of the dimensions that `inner` is the product of, where the channels are one dimension. Not the product:
+    /// the graph is observed at another size than it was imported at.
+    pub(crate) behind: Option<usize>,
 }
 
 /// An image.

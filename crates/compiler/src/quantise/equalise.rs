@@ -15,7 +15,7 @@ use fusionproxy_format::{Activation, BinaryOp};
 use crate::calibrate::{Observations, Spot};
 use crate::ir::{Conv, Graph, Kind, ValueId};
 
-/// Largest factor in either direction.
+/// Largest deviation of a factor from their mean, in either direction.
 const LIMIT: f32 = 32.0;
 
 /// Equalises `graph`. Gives, for each value that changed, the factor per channel.
@@ -191,9 +191,10 @@ fn divisors(parts: &[Part], range: &[f32], second: &Conv) -> Option<Vec<f32>> {
     } else {
         (-free.iter().map(|c| raw[*c].ln()).sum::<f32>() / free.len() as f32).exp()
     };
+    let mean = (free.iter().map(|c| raw[*c].ln()).sum::<f32>() / free.len() as f32).exp() * unit;
     let mut s = vec![1.0; range.len()];
     for c in free {
-        s[c] = (raw[c] * unit).clamp(1.0 / LIMIT, LIMIT);
+        s[c] = (raw[c] * unit).clamp(mean / LIMIT, mean * LIMIT);
     }
     Some(s)
 }

@@ -2,6 +2,7 @@
 
 mod equalise;
 mod groups;
+mod logits;
 mod scales;
 mod tables;
 mod types;
@@ -10,6 +11,7 @@ mod weights;
 use fusionproxy_format::{DType, Quant};
 
 pub(crate) use equalise::equalise;
+pub(crate) use logits::normalise;
 pub use scales::RangeRecord;
 pub(crate) use scales::{scaled, scales};
 pub(crate) use tables::{exponentials, lookup, residuals, sigmoid_weights};

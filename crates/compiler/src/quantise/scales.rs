@@ -135,7 +135,7 @@ pub(crate) fn scaled(a: Activation) -> Option<f32> {
 }
 
 /// `lo..=hi` without the ends where `f` stays within `tolerance` of its value at the end.
-fn moving(f: impl Fn(f64) -> f64, lo: f64, hi: f64, tolerance: f64) -> (f64, f64) {
+pub(super) fn moving(f: impl Fn(f64) -> f64, lo: f64, hi: f64, tolerance: f64) -> (f64, f64) {
     const STEPS: u32 = 512;
     let at = |k: u32| lo + (hi - lo) * f64::from(k) / f64::from(STEPS);
     let flat = |end: f64, x: f64| (f(x) - f(end)).abs() <= tolerance;

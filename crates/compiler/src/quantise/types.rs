@@ -67,8 +67,8 @@ impl Typed {
         }
     }
 
-    /// Values whose scale is that of an image, whatever the calibration shows: inputs, softmax, the fused image, and
-    /// what only rearranges these.
+    /// Values whose scale is that of an image, whatever the calibration shows: inputs, softmax, the fused image,
+    /// normalised logits, and what only rearranges these.
     pub(super) fn fixed(&self) -> Vec<bool> {
         let mut fixed = vec![false; self.graph.values.len()];
         for v in [self.graph.visible, self.graph.infrared, self.graph.fused] {
@@ -77,6 +77,9 @@ impl Typed {
         for n in &self.graph.nodes {
             fixed[n.output] |= matches!(n.kind, Kind::Softmax { .. })
                 || (n.kind.keeps_quantisation() && n.inputs.iter().all(|v| fixed[*v]));
+            if let Kind::Blend { planes: Some(_), .. } = n.kind {
+                fixed[n.inputs[2]] = self.dtypes[n.inputs[2]] == DType::U8;
+            }
         }
         fixed
     }

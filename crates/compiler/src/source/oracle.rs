@@ -111,36 +111,73 @@ impl Source {
             let mut keep = vec![outlets[&self.interface.fused]];
             keep.extend(observed.iter().filter_map(|name| outlets.get(*name)));
             model.select_output_outlets(&keep)?;
-            let mut typed = model.into_typed()?.into_optimized()?;
-            let mut at: HashMap<OutletId, Vec<usize>> = HashMap::new();
-            let outputs = typed.output_outlets()?.to_vec();
-            let present = observed.iter().enumerate().filter(|(_, name)| outlets.contains_key(**name));
-            for ((index, _), outlet) in present.zip(&outputs[1..]) {
-                at.entry(*outlet).or_default().push(index);
-            }
-            // Outputs live until the end of a run: keep only those that the fused image is not computed from, which
-            // optimisation has moved to branches of their own.
-            typed.select_output_outlets(&outputs[..1])?;
-            let order: HashSet<usize> = typed.eval_order()?.into_iter().collect();
-            let mut keep = outputs[..1].to_vec();
-            keep.extend(at.keys().filter(|o| !order.contains(&o.node)));
-            typed.select_output_outlets(&keep)?;
-            let plan = TypedSimplePlan::new(typed)?;
-            let state = TypedSimpleState::new(&plan)?;
-            Ok(Session { state, at, visible_first: self.interface.visible_first, size: [height, width] })
+            let typed = model.into_typed()?;
+            let present: Vec<usize> =
+                (0..observed.len()).filter(|i| outlets.contains_key(observed[*i])).collect();
+            let fast = Plan::new(typed.clone().into_optimized()?, &present)?;
+            let plain = Some(Plan::new(typed, &present)?);
+            Ok(Session { fast, plain, visible_first: self.interface.visible_first, size: [height, width] })
         })
         .map_err(|e| self.failed(height, width, &e))
     }
 }
 
+/// Sees the index of an observed value, its shape and its elements.
+type Observe<'o> = dyn FnMut(usize, &[usize], &[f32]) + 'o;
+
+/// A graph ready to run.
+struct Plan {
+    state: TypedSimpleState,
+    /// Indices into the list of observed values, by where the graph holds them.
+    at: HashMap<OutletId, Vec<usize>>,
+}
+
+impl Plan {
+    /// `typed` has the fused image as output 0 and observed value `present[i]` as output `i + 1`.
+    fn new(mut typed: TypedModel, present: &[usize]) -> TractResult<Self> {
+        let mut at: HashMap<OutletId, Vec<usize>> = HashMap::new();
+        let outputs = typed.output_outlets()?.to_vec();
+        for (index, outlet) in present.iter().zip(&outputs[1..]) {
+            at.entry(*outlet).or_default().push(*index);
+        }
+        // Outputs live until the end of a run: keep only those that the fused image is not computed from, which
+        // optimisation has moved to branches of their own.
+        typed.select_output_outlets(&outputs[..1])?;
+        let order: HashSet<usize> = typed.eval_order()?.into_iter().collect();
+        let mut keep = outputs[..1].to_vec();
+        keep.extend(at.keys().filter(|o| !order.contains(&o.node)));
+        typed.select_output_outlets(&keep)?;
+        let plan = TypedSimplePlan::new(typed)?;
+        Ok(Self { state: TypedSimpleState::new(&plan)?, at })
+    }
+
+    fn run(&mut self, inputs: TVec<TValue>, observe: &mut Observe<'_>) -> TractResult<Vec<f32>> {
+        let at = &self.at;
+        let out = self.state.run_plan_with_eval(inputs, |ctx, state, node, inputs| {
+            let outputs = tract_core::plan::eval(ctx, state, node, inputs)?;
+            for (slot, value) in outputs.iter().enumerate() {
+                for index in at.get(&OutletId::new(node.id, slot)).into_iter().flatten() {
+                    observe(*index, value.shape(), value.try_as_plain_ram()?.as_slice::<f32>()?);
+                }
+            }
+            Ok::<_, TractError>(outputs)
+        })?;
+        floats(&out[0])
+    }
+}
+
 /// The f32 network, ready to run at one frame size.
 pub(crate) struct Session {
-    state: TypedSimpleState,
-    /// Indices into the list of observed values, by where the optimised graph holds them.
-    at: HashMap<OutletId, Vec<usize>>,
+    fast: Plan,
+    /// The graph without tract's optimisations, until the first run has shown that they change nothing: some of
+    /// 0.23.9 do (a constant less a convolution's result).
+    plain: Option<Plan>,
     visible_first: bool,
     size: [usize; 2],
 }
+
+/// Relative difference above which two runs disagree.
+const TOLERANCE: f32 = 1e-3;
 
 impl Session {
     /// Runs one pair (`[C][H][W]` planes, 0..=1) and gives the fused image, `[C][H][W]`. `observe` sees, for each
@@ -154,22 +191,46 @@ impl Session {
         let [h, w] = self.size;
         let run = || {
             let image = |data: &[f32]| {
-                Ok::<_, TractError>(Tensor::from_shape(&[1, data.len() / (h * w), h, w], data)?.into_tvalue())
+                let shape = [1, data.len() / (h * w), h, w];
+                Ok::<_, TractError>(Tensor::from_shape(&shape, data)?.into_tvalue())
             };
             let (v, i) = (image(visible)?, image(infrared)?);
             let inputs = if self.visible_first { tvec!(v, i) } else { tvec!(i, v) };
-            let at = &self.at;
-            let out = self.state.run_plan_with_eval(inputs, |ctx, state, node, inputs| {
-                let outputs = tract_core::plan::eval(ctx, state, node, inputs)?;
-                for (slot, value) in outputs.iter().enumerate() {
-                    for index in at.get(&OutletId::new(node.id, slot)).into_iter().flatten() {
-                        observe(*index, value.shape(), value.try_as_plain_ram()?.as_slice::<f32>()?);
-                    }
-                }
-                Ok::<_, TractError>(outputs)
-            })?;
-            floats(&out[0])
+            if let Some(plain) = self.plain.take() {
+                self.check(plain, &inputs)?;
+            }
+            self.fast.run(inputs, &mut observe)
         };
         guarded(run).map_err(|e| CompileError::Analysis { height: h, width: w, reason: explain(&e) })
+    }
+
+    /// Falls back to the plain graph if the optimised one computes something else.
+    fn check(&mut self, mut plain: Plan, inputs: &TVec<TValue>) -> TractResult<()> {
+        let bounds = |plan: &mut Plan| {
+            let mut seen: HashMap<usize, [f32; 2]> = HashMap::new();
+            let out = plan.run(inputs.clone(), &mut |index, _, data| {
+                let b = seen.entry(index).or_insert([f32::INFINITY, f32::NEG_INFINITY]);
+                for v in data {
+                    *b = [b[0].min(*v), b[1].max(*v)];
+                }
+            })?;
+            TractResult::Ok((out, seen))
+        };
+        let (want, all) = bounds(&mut plain)?;
+        let same = |a: f32, b: f32, size: f32| (a - b).abs() <= TOLERANCE * size.max(1e-6) || a == b;
+        let agree = match bounds(&mut self.fast) {
+            Ok((got, seen)) => {
+                want.iter().zip(&got).all(|(a, b)| same(*a, *b, 1.0))
+                    && all.iter().all(|(index, [lo, hi])| {
+                        let size = lo.abs().max(hi.abs());
+                        seen.get(index).is_some_and(|b| same(b[0], *lo, size) && same(b[1], *hi, size))
+                    })
+            }
+            Err(_) => false,
+        };
+        if !agree {
+            self.fast = plain;
+        }
+        Ok(())
     }
 }

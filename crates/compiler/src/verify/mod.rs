@@ -12,7 +12,6 @@ pub(crate) use run::run;
 
 use crate::CompileError;
 use crate::calibrate::Sample;
-use crate::source::Source;
 
 /// How close the artifact is to the network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,26 +34,6 @@ pub struct Verification {
     pub worst_layers: Vec<LayerRecord>,
     /// What to try.
     pub suggestions: Vec<String>,
-}
-
-/// tract's f32 results of `samples`, `[height][width][channels]`.
-pub(crate) fn references(
-    source: &Source,
-    samples: &[Sample],
-    progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Vec<f32>>, CompileError> {
-    let Some(first) = samples.first() else { return Ok(vec![]) };
-    let mut session = source.session(first.height, first.width, &[])?;
-    let px = first.height * first.width;
-    let mut out = vec![];
-    for (i, s) in samples.iter().enumerate() {
-        let planes = session.run(&s.visible_planes(), &s.infrared_planes(source), |_, _, _| ())?;
-        let channels = planes.len() / px;
-        let planes = &planes;
-        out.push((0..px).flat_map(|p| (0..channels).map(move |c| planes[c * px + p])).collect());
-        progress(i + 1);
-    }
-    Ok(out)
 }
 
 /// Largest absolute difference of `artifact` and the references.
