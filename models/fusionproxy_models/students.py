@@ -68,6 +68,7 @@ class LightEncoder(nn.Module):
         super().__init__()
         c0 = channels[0]
         self.channels = list(channels)
+        self.stride = 2 ** len(channels)
         self.stages = nn.ModuleList([nn.Sequential(cba(1, c0, 3, 2), ds(c0, c0))])
         for a, b in zip(channels, channels[1:]):
             self.stages.append(nn.Sequential(ds(a, b, 2), ds(b, b)))
@@ -81,10 +82,11 @@ class LightEncoder(nn.Module):
 
 
 class TimmEncoder(nn.Module):
-    """A timm `features_only` backbone on luma, without pretrained weights.
+    """A timm `features_only` backbone on luma, without pretrained weights, down to stride 16.
 
-    Backbones whose stem has stride 4 get a small stride-2 branch of their own, so that the decoder has a skip
-    at stride 2. Features at strides 2, 4, 8, 16, 32.
+    The stage at stride 32 serves classification: it holds more than half of a backbone's parameters, and fusion
+    takes its global context from the fusion heads' pooled gates. Backbones whose stem has stride 4 get a small
+    stride-2 branch of their own, so that the decoder has a skip at stride 2. Features at strides 2, 4, 8, 16.
     """
 
     def __init__(self, name: str, size: tuple[int, int]):
@@ -92,15 +94,19 @@ class TimmEncoder(nn.Module):
         import timm
 
         kw = {"img_size": size} if name.startswith("efficientformerv2") else {}
-        self.body = timm.create_model(name, pretrained=False, features_only=True, in_chans=1, **kw)
+        depth = 4 if name.startswith("mobilenetv4") else 3
+        self.body = timm.create_model(
+            name, pretrained=False, features_only=True, in_chans=1, out_indices=tuple(range(depth)), **kw
+        )
         self.channels = list(self.body.feature_info.channels())
-        if name.startswith("mobilenetv4"):  # the last stage is only the classifier's 1x1 to 960 channels
-            self.body.blocks[-1] = nn.Identity()
-            self.channels[-1] = self.body.blocks[-2][-1].pw_proj.conv.out_channels
+        if name.startswith("mobilenetv4"):  # timm runs the later blocks of this family even when nobody asks
+            self.body.blocks = self.body.blocks[: depth - 1]
+        # EfficientFormerV2 attends at half the resolution of its last stage
+        self.stride = 32 if name.startswith("efficientformerv2") else 16
         self.stem2 = None
         if self.body.feature_info.reduction()[0] == 4:
-            self.stem2 = cba(1, 16, 3, 2)
-            self.channels = [16] + self.channels
+            self.stem2 = nn.Sequential(cba(1, 24, 3, 2), ds(24, 24))
+            self.channels = [24] + self.channels
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         f = list(self.body(x))
@@ -116,7 +122,8 @@ class Student(nn.Module):
         self.name = ""
         self.enc_vis, self.enc_ir = enc_vis, enc_ir
         channels = enc_vis.channels
-        self.stride = 2 ** len(channels)
+        #: Height and width of a frame must be multiples of this.
+        self.stride = enc_vis.stride
         self.fuse = nn.ModuleList(ResidualFusion(c) for c in channels)
         ups, cin = [], channels[-1]
         for cskip, cout in zip(channels[:-1][::-1], dec, strict=True):
@@ -160,9 +167,9 @@ class Spec:
 STUDENTS = {
     "nano": Spec(None, (8, 16, 24), (16, 8), "nearest", (120, 160)),
     "ultralight": Spec(None, (16, 24, 40), (24, 16), "nearest", (480, 640)),
-    "mobilenetv4": Spec("mobilenetv4_conv_medium", None, (128, 64, 48, 32), "bilinear", (480, 640)),
-    "efficientformerv2": Spec("efficientformerv2_s1", None, (128, 64, 48, 32), "bilinear", (480, 640)),
-    "convnextv2": Spec("convnextv2_pico", None, (128, 64, 48, 32), "bilinear", (480, 640)),
+    "mobilenetv4": Spec("mobilenetv4_conv_medium", None, (64, 48, 32), "bilinear", (480, 640)),
+    "efficientformerv2": Spec("efficientformerv2_s1", None, (64, 48, 32), "bilinear", (480, 640)),
+    "convnextv2": Spec("convnextv2_femto", None, (64, 48, 32), "bilinear", (480, 640)),
 }
 
 
