@@ -14,6 +14,8 @@ use crate::ir::{self, Graph, Kind};
 const WEIGHT: f64 = 1.0 / 1024.0;
 /// Error of a residual that no 8-bit image shows.
 const RESIDUAL: f64 = 1.0 / 1024.0;
+/// Part of a range that is added on either side: other frames go beyond what a few dozen showed.
+const MARGIN: f32 = 0.1;
 
 /// Brings both planes to 0..=1, if a convolution makes them for the composition alone.
 pub(crate) fn normalise(graph: &mut Graph, seen: &Observations) {
@@ -33,6 +35,8 @@ pub(crate) fn normalise(graph: &mut Graph, seen: &Observations) {
         let own = plane * area..(plane + 1) * area;
         let lo = channels.min[own.clone()].iter().copied().fold(f32::INFINITY, f32::min);
         let hi = channels.max[own].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let margin = MARGIN * (hi - lo);
+        let (lo, hi) = (lo - margin, hi + margin);
         let (lo, hi) = moving(|x| ir::activation(f, x), f64::from(lo), f64::from(hi), tolerance);
         // A plane that never changes still has a range.
         [lo as f32, hi.max(lo + 1e-6) as f32]
