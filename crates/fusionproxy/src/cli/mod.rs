@@ -1,5 +1,6 @@
 //! The `fusionproxy` command.
 
+mod calibrate;
 mod compile;
 mod demo;
 mod explain;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::Args),
     /// Fuse image files: one pair, or two folders of pairs with equal names.
     Fuse(fuse::Args),
+    /// Find where the infrared camera looks within the visible one.
+    Calibrate(calibrate::Args),
     /// Compile an ONNX fusion network to an .fpx artifact.
     Compile(compile::Args),
     /// Show what an artifact holds.
@@ -67,6 +70,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo(args) => demo::run(&args),
         Command::Fuse(args) => fuse::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Compile(args) => compile::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Explain(args) => explain::run(&args),

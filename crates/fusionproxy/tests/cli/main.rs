@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod calibrate;
 mod compile;
 mod fuse;
 mod reports;
