@@ -52,9 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn one(target: &str, seconds: u32) -> Result<()> {
     let found = format!("target/fuzz/corpus/{target}");
     std::fs::create_dir_all(&found).with_context(|| format!("cannot make {found}"))?;
-    if target == "artifact" {
-        seed_with_models(Path::new(&found))?;
-    }
+    seed(target, Path::new(&found))?;
     let mut c =
         command(&["cargo", "run", "--release", "--manifest-path", "fuzz/Cargo.toml", "--bin", target]);
     // An explicit target keeps the flags off build scripts.
@@ -70,13 +68,24 @@ fn one(target: &str, seconds: u32) -> Result<()> {
     shell_run(c)
 }
 
-/// Mutation goes further from real artifacts than from nothing.
-fn seed_with_models(corpus: &Path) -> Result<()> {
-    for name in ["nano", "ultralight"] {
-        let file = format!("{name}.int8.fpx");
-        let from = Path::new("models").join(name).join(&file);
-        std::fs::copy(&from, corpus.join(&file))
-            .with_context(|| format!("cannot copy {}", from.display()))?;
+/// Mutation goes further from real input than from nothing.
+fn seed(target: &str, corpus: &Path) -> Result<()> {
+    match target {
+        "artifact" => {
+            for name in ["nano", "ultralight"] {
+                let file = format!("{name}.int8.fpx");
+                let from = Path::new("models").join(name).join(&file);
+                std::fs::copy(&from, corpus.join(&file))
+                    .with_context(|| format!("cannot copy {}", from.display()))?;
+            }
+        }
+        "calibration" => {
+            let text = "fusionproxy calibration 1\nmodel = homography\ninfrared = 160x120\nvisible = 640x480\n\
+                matrix = 3.9 0.01 12.5 -0.02 3.92 8.25 0 0.000001 1\nrms_error_px = 0.8\n";
+            std::fs::write(corpus.join("homography.txt"), text)
+                .with_context(|| format!("cannot write to {}", corpus.display()))?;
+        }
+        _ => {}
     }
     Ok(())
 }
