@@ -1,7 +1,7 @@
 """Checkpoints: everything that a resumed run needs, written atomically."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,6 +22,8 @@ class Checkpoint:
     #: Exponential moving average of the model: what is validated and exported.
     average: dict
     optimiser: dict
+    #: The auxiliary heads of both encoders, which only training needs.
+    heads: dict = field(default_factory=dict)
 
 
 def checkpoint_path(run: Path) -> Path:

@@ -58,6 +58,8 @@ class Pair:
     mean: np.ndarray | None = None
     #: Pointwise ensemble standard deviation, f16 [H, W], full range = 1.
     std: np.ndarray | None = None
+    #: Feature variance of the ensemble, f16 [h, w] over the whole frame, one per backbone of the panel.
+    variances: tuple[np.ndarray, ...] = ()
 
 
 def load_pair(name: str, vis: Path, ir: Path) -> Pair:
@@ -94,11 +96,16 @@ def shrink(p: Pair, long_side: int) -> Pair:
         y = np.asarray(Image.fromarray(x.astype(np.float32)).resize(size, Image.Resampling.BOX))
         return (np.rint(y) if np.issubdtype(x.dtype, np.integer) else y).astype(x.dtype)
 
-    return Pair(p.name, *(scaled(x) for x in (p.vis, p.ir, p.mean, p.std)))
+    return Pair(p.name, *(scaled(x) for x in (p.vis, p.ir, p.mean, p.std)), p.variances)
 
 
-def load_pairs(root: Path, cache: Path | None = None, long_side: int | None = None) -> list[Pair]:
-    """All pairs of `root` in RAM (u8), with the statistics of `cache` if given, shrunk to `long_side` if given."""
+def load_pairs(
+    root: Path, cache: Path | None = None, long_side: int | None = None, panel: tuple[str, ...] = ()
+) -> list[Pair]:
+    """All pairs of `root` in RAM (u8), with the statistics of `cache` if given, shrunk to `long_side` if given.
+
+    `panel` names the backbones whose feature variances are wanted as well.
+    """
     out = []
     for name, vis, ir in pair_files(root):
         p = load_pair(name, vis, ir)
@@ -107,14 +114,17 @@ def load_pairs(root: Path, cache: Path | None = None, long_side: int | None = No
             try:
                 with np.load(file) as z:
                     mean, std = z["mean"], z["std"]
+                    variances = tuple(z[f"variance.{k}"] for k in panel)
             except FileNotFoundError as e:
                 raise UserError(f"{file}: pair {name!r} is not in the cache; run `teach` on {root}") from e
-            except (OSError, ValueError, KeyError, EOFError) as e:
+            except KeyError as e:
+                raise UserError(f"{file}: holds no {e}; run `teach` again, with the same panel") from e
+            except (OSError, ValueError, EOFError) as e:
                 raise UserError(f"{file}: damaged ({e}); delete it and run `teach` again") from e
             except Exception as e:  # zipfile.BadZipFile and its kin have no common base
                 raise UserError(f"{file}: damaged ({e}); delete it and run `teach` again") from e
             if mean.shape != p.vis.shape:
                 raise UserError(f"{file}: made for another size of {name!r}; delete it and run `teach` again")
-            p = Pair(name, p.vis, p.ir, mean, std)
+            p = Pair(name, p.vis, p.ir, mean, std, variances)
         out.append(shrink(p, long_side) if long_side else p)
     return out

@@ -13,9 +13,9 @@ from .students import Student, at_size, build, spec
 OPSET = 18
 
 
-def trained(run: Path) -> Student:
-    """The averaged network of a run, in eval mode."""
-    c = checkpoint.load(run)
+def trained(run: Path, student: str | None = None) -> Student:
+    """The averaged network of a run, in eval mode; with `student`, refuses another one."""
+    c = checkpoint.load(run, student)
     crop = c.options["augment"]["crop"]
     net = build(c.student, (crop, crop))
     net.load_state_dict(c.average)

@@ -25,7 +25,7 @@ def uncertainty_weight(std: torch.Tensor, mean_variance: float, tau: float = 1.0
 
 def pixel_term(fused: torch.Tensor, mean: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Weighted mean absolute distance to the ensemble mean: sum(w |f - m|) / sum(w) (eq. 7)."""
-    return (weight * (fused - mean).abs()).sum() / weight.sum()
+    return (weight * (fused - mean).abs()).sum() / weight.sum().clamp(min=EPS)
 
 
 def gaussian_window(size: int = 11, sigma: float = 1.5) -> torch.Tensor:
@@ -51,13 +51,13 @@ def _blur(x: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
 
 
 def ssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """SSIM of `x` [N, 1, H, W] to each image of `y` [N, K, H, W]: [K], 11x11 Gaussian of sigma 1.5, valid part."""
+    """SSIM of `x` [N, 1, H, W] to each image of `y` [N, K, H, W]: [N, K]; 11x11 Gaussian, sigma 1.5, valid part."""
     k = y.shape[1]
     b = _blur(torch.cat([x, x * x, y, y * y, x * y], 1), gaussian_window().to(x))
     mx, xx, my, yy, xy = torch.split(b, [1, 1, k, k, k], 1)
     vx, vy, cov = xx - mx * mx, yy - my * my, xy - mx * my
     s = ((2 * mx * my + C1) * (2 * cov + C2)) / ((mx * mx + my * my + C1) * (vx + vy + C2))
-    return s.mean((0, 2, 3))
+    return s.mean((2, 3))
 
 
 def sobel(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,8 +69,12 @@ def sobel(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def intensity_term(fused: torch.Tensor, vis: torch.Tensor, ir: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """Mean |f - max(vis, ir)| over the samples that `keep` ([N], 0 or 1) selects."""
-    d = (fused - torch.maximum(vis, ir)).abs().mean((1, 2, 3))
-    return (d * keep).sum() / keep.sum().clamp(min=1)
+    return kept((fused - torch.maximum(vis, ir)).abs().mean((1, 2, 3)), keep)
+
+
+def kept(x: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Mean of `x` [N] over the samples that `keep` ([N], 0 or 1) selects; 0 where it selects none."""
+    return (x * keep).sum() / keep.sum().clamp(min=1)
 
 
 def gradient_term(gf: tuple, gv: tuple, gi: tuple) -> torch.Tensor:
@@ -115,6 +119,10 @@ class Weights:
     intensity: float = 0.5
     gradient: float = 2.0
     edge: float = 2.0
+    #: With a foundation panel only (`alignment.py`).
+    alignment: float = 0.2
+    #: Each encoder's own image from its own features (`branches.py`).
+    branches: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -132,21 +140,32 @@ class Batch:
     std: torch.Tensor
     #: 1 where both modalities are present, [N].
     both: torch.Tensor
+    #: 1 where `mean` is what the teachers would say, [N].
+    taught: torch.Tensor
+    #: Feature variance of the ensemble, [N, 1, h, w], one per backbone of the panel.
+    variances: tuple[torch.Tensor, ...] = ()
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on `device`."""
+        moved = {k: v.to(device) for k, v in vars(self).items() if k != "variances"}
+        return Batch(**moved, variances=tuple(v.to(device) for v in self.variances))
 
 
 def distillation_loss(
-    fused: torch.Tensor, b: Batch, mean_variance: float, w: Weights
+    fused: torch.Tensor, b: Batch, mean_variance: float, w: Weights, more: dict[str, torch.Tensor] | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The weighted total and its unweighted terms (detached)."""
+    """The weighted total (eq. 12) and its unweighted terms (detached); `more` are terms that need a network."""
     s = ssim(fused, torch.cat([b.mean, b.vis, b.ir], 1))
     gf, gv, gi = sobel(fused), sobel(b.vis), sobel(b.ir)
+    weight = uncertainty_weight(b.std, mean_variance) * b.taught[:, None, None, None]
     terms = {
-        "pixel": pixel_term(fused, b.mean, uncertainty_weight(b.std, mean_variance)),
-        "ssim": 1 - s[0],
-        "sources": 2 - s[1] - s[2],
+        "pixel": pixel_term(fused, b.mean, weight),
+        "ssim": kept(1 - s[:, 0], b.taught),
+        "sources": (2 - s[:, 1] - s[:, 2]).mean(),
         "intensity": intensity_term(fused, b.vis, b.ir, b.both),
         "gradient": gradient_term(gf, gv, gi),
         "edge": edge_term(gf, gv, gi),
+        **(more or {}),
     }
     total = sum(getattr(w, k) * v for k, v in terms.items())
     return total, {k: v.detach() for k, v in terms.items()}

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .augment import affine
 from .data import Pair
 from .files import write_atomic
+from .geometry import affine
 from .metrics import psnr, ssim
 from .students import Student, fuse_image
 

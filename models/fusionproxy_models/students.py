@@ -135,17 +135,25 @@ class Student(nn.Module):
         nn.init.normal_(self.head.weight, 0, 0.01)  # starts as the average of the inputs
         nn.init.zeros_(self.head.bias)
 
-    def logits(self, vis: torch.Tensor, ir: torch.Tensor) -> torch.Tensor:
-        """The mixing logit and the residual logit, [N, 2, H, W]."""
-        feats = [f(v, i) for f, v, i in zip(self.fuse, self.enc_vis(vis), self.enc_ir(ir))]
+    def features(self, vis: torch.Tensor, ir: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """What each encoder sees, shallow to deep: [N, C, H / 2, W / 2], [N, C, H / 4, W / 4], ..."""
+        return self.enc_vis(vis), self.enc_ir(ir)
+
+    def logits(self, feats_vis: list[torch.Tensor], feats_ir: list[torch.Tensor]) -> torch.Tensor:
+        """The mixing logit and the residual logit, [N, 2, H, W], from both encoders' features."""
+        feats = [f(v, i) for f, v, i in zip(self.fuse, feats_vis, feats_ir)]
         x = feats.pop()
         for up in self.ups:
             x = up(x, feats.pop())
         return self.shuffle(self.head(x))
 
-    def forward(self, vis: torch.Tensor, ir: torch.Tensor) -> torch.Tensor:
-        a, b = torch.split(self.logits(vis, ir), 1, dim=1)
+    def compose(self, vis: torch.Tensor, ir: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """The picture, [N, 1, H, W]."""
+        a, b = torch.split(logits, 1, dim=1)
         return torch.clamp(vis + torch.sigmoid(a) * (ir - vis) + RESIDUAL * torch.tanh(b), 0.0, 1.0)
+
+    def forward(self, vis: torch.Tensor, ir: torch.Tensor) -> torch.Tensor:
+        return self.compose(vis, ir, self.logits(*self.features(vis, ir)))
 
 
 @dataclass(frozen=True)

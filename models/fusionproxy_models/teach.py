@@ -1,51 +1,24 @@
-"""The teacher ensemble: pointwise mean and standard deviation of its samples, cached once per pair.
+"""The teacher ensemble: its statistics in image and in feature space, cached once per pair.
 
-FusionProxy (arXiv 2605.06010), eqs. 3-4: any number of teachers and samples per teacher. A teacher here is
-a set of fused images on disk, one file per sample and pair, from whatever network or sampler wrote them.
+FusionProxy (arXiv 2605.06010), eqs. 3-6: any number of teachers and samples per teacher; pointwise mean and
+variance of the samples, and for each backbone of the foundation panel the variance of their features.
 """
 
 import json
 import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from .data import load_pair, pair_files, read_luma
-from .errors import UserError
+from .alignment import channel_scale, feature_variance
+from .data import Pair, load_pair, pair_files
 from .files import write_atomic
+from .panel import Panel, load_panel
+from .sources import Source, read_config
 
-
-@dataclass(frozen=True)
-class Teacher:
-    """A named teacher and the path templates of its samples.
-
-    Templates may use `{pairs}` (the folder of pairs), `{split}` (that folder's name) and `{name}` (the
-    pair); a relative path is relative to the configuration file.
-    """
-
-    name: str
-    samples: tuple[str, ...]
-
-
-def read_config(path: Path) -> list[Teacher]:
-    """Reads `[[teacher]]` tables (name, samples) from a TOML file."""
-    try:
-        table = tomllib.loads(path.read_text())
-    except FileNotFoundError as e:
-        raise UserError(f"{path}: no such teacher configuration; models/teachers.toml is an example") from e
-    except tomllib.TOMLDecodeError as e:
-        raise UserError(f"{path}: not valid TOML ({e})") from e
-    teachers = []
-    for n, t in enumerate(table.get("teacher", [])):
-        try:
-            teachers.append(Teacher(str(t["name"]), tuple(str(s) for s in t["samples"])))
-        except (KeyError, TypeError) as e:
-            raise UserError(f"{path}: teacher {n + 1} needs `name` and a list `samples` ({e})") from e
-    if not any(t.samples for t in teachers):
-        raise UserError(f"{path}: no samples; add a [[teacher]] table with `name` and `samples`")
-    return teachers
+#: Pairs from which the channels' scales are taken.
+SCALE_PAIRS = 16
 
 
 def statistics(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -54,34 +27,53 @@ def statistics(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return stack.mean(0), stack.std(0)
 
 
-def teach(pairs: Path, config: Path, out: Path) -> dict:
-    """Writes `out/NAME.npz` (mean u16, std f16) for every pair and `out/cache.json`; returns the latter."""
-    teachers = read_config(config)
+@torch.no_grad()
+def panel_features(panel: Panel, samples: list[np.ndarray]) -> list[torch.Tensor]:
+    """Features of u8 samples [H, W], one [M, C, h, w] per backbone; edges replicated up to a multiple of 32."""
+    x = torch.from_numpy(np.stack(samples)).float()[:, None] / 255
+    h, w = x.shape[-2:]
+    x = torch.nn.functional.pad(x, (0, -w % 32, 0, -h % 32), mode="replicate")
+    return panel.features(x)
+
+
+def panel_scales(panel: Panel, sources: list[Source], files: list[tuple[str, Path, Path]], root: Path) -> list:
+    """Every channel's scale of every backbone, from the first sample of up to `SCALE_PAIRS` pairs."""
+    chosen = files[:: max(1, len(files) // SCALE_PAIRS)][:SCALE_PAIRS]
+    first = [[next(sources[0].samples(load_pair(*f), root))] for f in chosen]
+    return [channel_scale(list(per)) for per in zip(*(panel_features(panel, s) for s in first))]
+
+
+def teach(pairs: Path, config: Path, out: Path, panel: Path | None = None) -> dict:
+    """Writes `out/NAME.npz` for every pair and `out/cache.json`; returns the latter.
+
+    An npz holds `mean` (u16, 65535 = full range), `std` (f16) and for each backbone `variance.BACKBONE` (f16).
+    """
+    sources = [s for s in read_config(config) if s.count]
     files = pair_files(pairs)
-    variance = 0.0
-    for n, (name, vis, ir) in enumerate(files):
-        shape = load_pair(name, vis, ir).vis.shape
-        samples = []
-        for t in teachers:
-            for template in t.samples:
-                try:
-                    text = template.format(pairs=pairs.resolve(), split=pairs.resolve().name, name=name)
-                except (KeyError, ValueError, IndexError) as e:
-                    raise UserError(f"{config}: sample {template!r}: no field {e}; use pairs, split, name") from e
-                s = read_luma(config.parent / text)
-                if s.shape != shape:
-                    raise UserError(f"{text}: {s.shape[1]}x{s.shape[0]}, but the pair is {shape[1]}x{shape[0]}")
-                samples.append(s)
+    net = load_panel(panel) if panel else Panel([], [])
+    scales = panel_scales(net, sources, files, pairs) if panel else []
+    variance, feature_means = 0.0, np.zeros(len(net.names))
+    for n, f in enumerate(files):
+        p: Pair = load_pair(*f)
+        samples = [x for s in sources for x in s.samples(p, pairs)]
         mean, std = statistics(samples)
         variance += float((std**2).mean())
         arrays = {"mean": np.rint(mean * 65535).astype(np.uint16), "std": std.astype(np.float16)}
-        write_atomic(out / f"{name}.npz", lambda f, arrays=arrays: np.savez(f, **arrays))
-        print(f"\r{n + 1}/{len(files)} {name:40.40s}", end="", file=sys.stderr, flush=True)
+        if panel:
+            maps = [feature_variance(x, s) for x, s in zip(panel_features(net, samples), scales)]
+            feature_means += [float(m.mean()) for m in maps]
+            arrays |= {f"variance.{k}": m.numpy().astype(np.float16) for k, m in zip(net.names, maps)}
+        write_atomic(out / f"{p.name}.npz", lambda f, arrays=arrays: np.savez(f, **arrays))
+        print(f"\r{n + 1}/{len(files)} {p.name:40.40s}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     info = {
         "pairs": len(files),
-        "teachers": [{"name": t.name, "samples": len(t.samples)} for t in teachers],
+        "teachers": [{"name": s.name, "samples": s.count} for s in sources],
         "mean_variance": variance / len(files),
+        "panel": {
+            k: {"scale": s.tolist(), "mean_variance": float(v)}
+            for k, s, v in zip(net.names, scales, feature_means / len(files))
+        },
     }
     write_atomic(out / "cache.json", lambda f: f.write(json.dumps(info, indent=1).encode()))
     return info

@@ -1,64 +1,36 @@
-"""Distillation of one student: resumable, deterministic, with a CSV log and pictures."""
+"""Distillation of one student: resumable, deterministic, with CSV logs and pictures."""
 
-import csv
-import io
-import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from . import checkpoint
-from .augment import Augment, make_batch
+from .alignment import Aligner, Backbone
+from .augment import make_batch
+from .branches import BranchHeads, gradient_norm
 from .checkpoint import Checkpoint
 from .data import Pair, load_pairs, read_cache_info
 from .errors import UserError
-from .files import write_atomic
-from .losses import Weights, distillation_loss
+from .export import trained
+from .logs import append_csv, cut_csv
+from .losses import distillation_loss
 from .metrics import all_metrics
+from .options import Options, learning_rate
+from .panel import load_panel
 from .pictures import contact_sheet
 from .robustness import write_robustness
-from .students import Student, build, fuse_image
+from .students import Student, at_size, build, fuse_image
 
-TERMS = ("pixel", "ssim", "sources", "intensity", "gradient", "edge")
 METRICS = ("en", "sd", "sf", "ag", "qabf", "ssim_vis", "ssim_ir", "ssim_mean", "psnr_mean")
 #: Time between checkpoints.
 CHECKPOINT_SECONDS = 120
-TRAIN_FIELDS = ("step", "lr", "loss", *TERMS, "grad_vis", "grad_ir")
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything that shapes the curve of a run."""
-
-    student: str
-    steps: int = 20000
-    batch: int = 8
-    lr: float = 2e-3
-    weight_decay: float = 1e-4
-    warmup: int = 200
-    #: Share of the steps, at the end, over which the learning rate falls to zero.
-    decay: float = 0.4
-    #: Share of the steps after which misalignment injection begins.
-    aligned: float = 0.3
-    average: float = 0.999
-    #: Pairs are scaled down to this longest side before cropping; None leaves them as they are.
-    long_side: int | None = None
-    seed: int = 0
-    augment: Augment = field(default_factory=Augment)
-    weights: Weights = field(default_factory=Weights)
-
-
-def learning_rate(step: int, o: Options) -> float:
-    """Linear warm-up, constant, then a cosine fall to zero over the last `decay` of the steps."""
-    start = round(o.steps * (1 - o.decay))
-    up = min(1.0, (step + 1) / max(o.warmup, 1))
-    if step < start:
-        return o.lr * up
-    return o.lr * up * 0.5 * (1 + math.cos(math.pi * (step - start) / max(o.steps - start, 1)))
+#: Steps between rows of `train.csv`, each the mean over the steps since the last.
+LOG_STEPS = 50
+GRADIENT_FIELDS = ("step", "vis", "ir")
 
 
 def parameter_groups(net: torch.nn.Module, weight_decay: float) -> list[dict]:
@@ -66,11 +38,6 @@ def parameter_groups(net: torch.nn.Module, weight_decay: float) -> list[dict]:
     decayed = [p for p in net.parameters() if p.ndim > 1]
     rest = [p for p in net.parameters() if p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-def gradient_norm(net: torch.nn.Module) -> float:
-    """L2 norm of a branch's gradients: shows whether one encoder starves (arXiv 2511.15433)."""
-    return math.sqrt(sum(float(p.grad.square().sum()) for p in net.parameters() if p.grad is not None))
 
 
 @torch.no_grad()
@@ -106,27 +73,6 @@ def validate(net: Student, pairs: list[Pair], device: torch.device, sheet: Path 
     return {k: v / len(pairs) for k, v in sums.items()}
 
 
-def append_csv(path: Path, fields: tuple[str, ...], row: dict) -> None:
-    """Appends one row, and the header to a new file."""
-    new = not path.exists()
-    with open(path, "a", newline="") as f:
-        w = csv.DictWriter(f, fields)
-        if new:
-            w.writeheader()
-        w.writerow({k: (f"{v:.6g}" if isinstance(v, float) else v) for k, v in row.items()})
-
-
-def cut_csv(path: Path, step: int) -> None:
-    """Drops rows later than `step`: what an interrupted run logged after its last checkpoint."""
-    if not path.exists():
-        return
-    with open(path, newline="") as f:
-        rows = list(csv.reader(f))
-    text = io.StringIO()
-    csv.writer(text).writerows(r for n, r in enumerate(rows) if n == 0 or (r and int(r[0]) <= step))
-    write_atomic(path, lambda f: f.write(text.getvalue().encode()))
-
-
 def pick_device(name: str) -> torch.device:
     """`auto`, `cpu` or `cuda`; asking for a GPU that is not there is an error."""
     if name == "auto":
@@ -134,6 +80,82 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch sees no GPU here; use --device cpu or install a CUDA build")
     return torch.device(name)
+
+
+class Run:
+    """A student in training: its weights, their average, the optimiser and what the loss needs."""
+
+    def __init__(self, o: Options, cache: Path, device: torch.device, panel: Path | None):
+        torch.manual_seed(o.seed)
+        crop = o.augment.crop
+        self.o, self.device, self.step = o, device, 0
+        self.net = build(o.student, (crop, crop)).to(device)
+        if crop % self.net.stride:
+            raise UserError(f"--crop {crop}: {o.student} needs a multiple of {self.net.stride}")
+        if o.init:
+            self.net.load_state_dict(at_size(trained(Path(o.init), o.student), (crop, crop)).state_dict())
+        self.average = build(o.student, (crop, crop)).to(device)
+        self.average.load_state_dict(self.net.state_dict())
+        self.heads = BranchHeads(self.net).to(device)
+        groups = parameter_groups(torch.nn.ModuleList([self.net, self.heads]), o.weight_decay)
+        self.opt = torch.optim.AdamW(groups, o.lr)
+        info = read_cache_info(cache)
+        self.mean_variance = max(info["mean_variance"], 1e-8)
+        self.aligner = None
+        if panel:
+            known = info.get("panel", {})
+            if lacking := [k for k in o.panel if k not in known]:
+                raise UserError(
+                    f"{cache}: knows no backbone {lacking[0]!r}; run `teach` again with --panel {panel}"
+                )
+            stats = [Backbone(torch.tensor(known[k]["scale"]), known[k]["mean_variance"]) for k in o.panel]
+            self.aligner = Aligner(load_panel(panel).to(device), stats)
+
+    def state(self) -> Checkpoint:
+        """What a resumed run needs."""
+        nets = (self.net.state_dict(), self.average.state_dict(), self.opt.state_dict(), self.heads.state_dict())
+        return Checkpoint(self.o.student, self.step, asdict(self.o), *nets)
+
+    def restore(self, c: Checkpoint, out: Path) -> None:
+        """Goes on from `c`, the checkpoint of the run folder `out`."""
+        o, options = self.o, asdict(self.o)
+        changed = [k for k in options if c.options.get(k) != options[k]]
+        if changed == ["steps"] and c.step <= min(o.steps, c.options["steps"]) * min(o.aligned, 1 - o.decay):
+            changed = []  # nothing has depended on the length of the run so far, so it may still change
+        if changed:
+            raise UserError(f"{out}: the run was begun with other {', '.join(changed)}; repeat its options")
+        self.net.load_state_dict(c.model)
+        self.average.load_state_dict(c.average)
+        self.heads.load_state_dict(c.heads)
+        self.opt.load_state_dict(c.optimiser)
+        self.step = c.step
+
+    def advance(self, data: list[Pair], synthetic: list[Pair]) -> tuple[dict[str, float], dict[str, float]]:
+        """One optimiser step; the loss with its terms, and the gradient norms of both encoders."""
+        o, net = self.o, self.net
+        net.train()
+        for g in self.opt.param_groups:
+            g["lr"] = learning_rate(self.step, o)
+        misalign = self.step >= o.aligned * o.steps
+        b = make_batch(data, o.batch, o.augment, o.seed, self.step, misalign, synthetic).to(self.device)
+        self.opt.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            features = net.features(b.vis_in, b.ir_in)
+            fused = net.compose(b.vis_in, b.ir_in, net.logits(*features)).float()
+            more = {"branches": sum(self.heads(features, b.vis_in, b.ir_in)) / 2}
+            if self.aligner:
+                more["alignment"] = self.aligner(fused, b.mean, b.variances, b.taught)
+        loss, terms = distillation_loss(fused, b, self.mean_variance, o.weights, more)
+        if not torch.isfinite(loss):
+            raise UserError(f"step {self.step}: the loss is not finite; lower --lr and resume from the checkpoint")
+        loss.backward()
+        norms = {"vis": gradient_norm(net.enc_vis), "ir": gradient_norm(net.enc_ir)}
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        self.opt.step()
+        # a short memory at first, or the average would remember the initial weights for long
+        update_average(self.average, net, min(o.average, (1 + self.step) / (10 + self.step)))
+        self.step += 1
+        return {"loss": float(loss.detach())} | {k: float(v) for k, v in terms.items()}, norms
 
 
 def train(
@@ -144,6 +166,8 @@ def train(
     *,
     val_pairs: Path | None = None,
     val_cache: Path | None = None,
+    synthetic: Path | None = None,
+    panel: Path | None = None,
     resume: bool = False,
     minutes: float | None = None,
     val_every: int = 2000,
@@ -151,96 +175,59 @@ def train(
 ) -> Checkpoint:
     """Trains until `o.steps` or until `minutes` have passed, whichever is first; returns the last checkpoint.
 
-    Writes `out/checkpoint.pt` every `CHECKPOINT_SECONDS` and at the end, `out/train.csv`, and, with
-    validation pairs, `out/val.csv`, `out/val_STEP.png` and, when all steps are done, `out/robustness.csv`.
+    Writes `out/checkpoint.pt` every `CHECKPOINT_SECONDS` and at the end, `out/train.csv`, `out/gradients.csv`
+    (norms of both encoders' gradients, every step), and, with validation pairs, `out/val.csv`,
+    `out/val_STEP.png` and, when all steps are done, `out/robustness.csv`.
     """
-    dev = pick_device(device)
-    out.mkdir(parents=True, exist_ok=True)
-    options = asdict(o)
-    torch.manual_seed(o.seed)
-    net = build(o.student, (o.augment.crop, o.augment.crop)).to(dev)
-    if o.augment.crop % net.stride:
-        raise UserError(f"--crop {o.augment.crop}: {o.student} needs a multiple of {net.stride}")
-    average = build(o.student, (o.augment.crop, o.augment.crop)).to(dev)
-    average.load_state_dict(net.state_dict())
-    opt = torch.optim.AdamW(parameter_groups(net, o.weight_decay), o.lr)
-    step = 0
+    run = Run(o, cache, pick_device(device), panel)
     if checkpoint.checkpoint_path(out).exists():
         if not resume:
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or use another --out")
-        c = checkpoint.load(out, o.student)
-        changed = [k for k in options if c.options.get(k) != options[k]]
-        if changed == ["steps"] and c.step <= min(o.steps, c.options["steps"]) * min(o.aligned, 1 - o.decay):
-            changed = []  # nothing has depended on the length of the run so far, so it may still change
-        if changed:
-            raise UserError(f"{out}: the run was begun with other {', '.join(changed)}; repeat its options")
-        net.load_state_dict(c.model)
-        average.load_state_dict(c.average)
-        opt.load_state_dict(c.optimiser)
-        step = c.step
-    for name in ("train.csv", "val.csv"):
-        cut_csv(out / name, step)
-
-    mean_variance = max(read_cache_info(cache)["mean_variance"], 1e-8)
-    data = load_pairs(pairs, cache, o.long_side)
+        run.restore(checkpoint.load(out, o.student), out)
+    data = load_pairs(pairs, cache, o.long_side, o.panel)
     val = load_pairs(val_pairs, val_cache, o.long_side) if val_pairs else []
-
-    def state() -> Checkpoint:
-        return Checkpoint(o.student, step, options, net.state_dict(), average.state_dict(), opt.state_dict())
+    scenes = load_pairs(synthetic, None, o.long_side) if synthetic else []
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("train.csv", "gradients.csv", "val.csv"):
+        cut_csv(out / name, run.step)
 
     def watch() -> None:
-        m = validate(average, val, dev, out / f"val_{step:06d}.png")
-        append_csv(out / "val.csv", ("step", *METRICS), {"step": step, **m})
+        m = validate(run.average, val, run.device, out / f"val_{run.step:06d}.png")
+        append_csv(out / "val.csv", ("step", *METRICS), [{"step": run.step, **m}])
         print("\n" + " ".join(f"{k} {v:.3f}" for k, v in m.items()), file=sys.stderr, flush=True)
 
     begun = saved = time.monotonic()
-    first, recent = step, []
-    while step < o.steps and (minutes is None or time.monotonic() - begun < minutes * 60):
-        net.train()
-        lr = learning_rate(step, o)
-        for g in opt.param_groups:
-            g["lr"] = lr
-        b = make_batch(data, o.batch, o.augment, o.seed, step, misalign=step >= o.aligned * o.steps)
-        b = type(b)(*(t.to(dev) for t in vars(b).values()))
-        opt.zero_grad(set_to_none=True)
-        with torch.autocast(dev.type, torch.bfloat16, enabled=dev.type == "cuda"):
-            fused = net(b.vis_in, b.ir_in)
-        loss, terms = distillation_loss(fused.float(), b, mean_variance, o.weights)
-        if not torch.isfinite(loss):
-            raise UserError(f"step {step}: the loss is not finite; lower --lr and resume from the checkpoint")
-        loss.backward()
-        log = (step + 1) % 50 == 0
-        norms = (gradient_norm(net.enc_vis), gradient_norm(net.enc_ir)) if log else ()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        opt.step()
-        # a short memory at first, or the average would remember the initial weights for long
-        update_average(average, net, min(o.average, (1 + step) / (10 + step)))
-        step += 1
-        recent.append(float(loss.detach()))
-        if log:
-            row = {"step": step, "lr": lr, "loss": float(np.mean(recent))}
-            row |= {k: float(terms[k]) for k in TERMS} | {"grad_vis": norms[0], "grad_ir": norms[1]}
-            append_csv(out / "train.csv", TRAIN_FIELDS, row)
-            rate = (step - first) / (time.monotonic() - begun)
-            done = "#" * (20 * step // o.steps)
-            print(
-                f"\r[{done:20s}] {step}/{o.steps} loss {row['loss']:.4f} {rate:.2f} steps/s",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-            recent = []
+    first, terms, norms = run.step, [], []
+    while run.step < o.steps and (minutes is None or time.monotonic() - begun < minutes * 60):
+        t, g = run.advance(data, scenes)
+        terms.append(t)
+        norms.append({"step": run.step, **g})
+        if run.step % LOG_STEPS == 0:
+            row = {"step": run.step, "lr": learning_rate(run.step - 1, o)}
+            row |= {k: float(np.mean([x[k] for x in terms])) for k in t}
+            append_csv(out / "train.csv", tuple(row), [row])
+            append_csv(out / "gradients.csv", GRADIENT_FIELDS, norms)
+            show_progress(run.step, o.steps, row["loss"], (run.step - first) / (time.monotonic() - begun))
+            terms, norms = [], []
             # with the log row, so that a resumed run averages the same steps into the next one
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                checkpoint.save(out, state())
+                checkpoint.save(out, run.state())
                 saved = time.monotonic()
-        if val and step % val_every == 0 and step < o.steps:
+        if val and run.step % val_every == 0 and run.step < o.steps:
             watch()
-    c = state()
+    c = run.state()
     checkpoint.save(out, c)
-    if val and step > first:
+    append_csv(out / "gradients.csv", GRADIENT_FIELDS, norms)
+    if val and run.step > first:
         watch()
-        if step == o.steps:
-            write_robustness(average, val, out / "robustness.csv")
+        if run.step == o.steps:
+            write_robustness(run.average, val, out / "robustness.csv")
     print(file=sys.stderr)
     return c
+
+
+def show_progress(step: int, steps: int, loss: float, rate: float) -> None:
+    """The progress bar, on stderr."""
+    done = "#" * (20 * step // steps)
+    text = f"\r[{done:20s}] {step}/{steps} loss {loss:.4f} {rate:.2f} steps/s"
+    print(text, end="", file=sys.stderr, flush=True)

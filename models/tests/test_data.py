@@ -10,7 +10,8 @@ from PIL import Image
 from fusionproxy_models.data import Pair, load_pairs, pair_files, read_luma, shrink
 from fusionproxy_models.errors import UserError
 from fusionproxy_models.files import write_atomic
-from fusionproxy_models.teach import read_config, statistics, teach
+from fusionproxy_models.sources import read_config
+from fusionproxy_models.teach import statistics, teach
 
 
 def test_luma_is_full_range_bt601(tmp_path):

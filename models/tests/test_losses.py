@@ -61,7 +61,7 @@ def test_ssim_by_windows(images):
 def test_ssim_of_several_references_is_each_alone(images):
     x, y, z, _ = images
     both = L.ssim(x, torch.cat([y, z], 1))
-    assert both.tolist() == pytest.approx([L.ssim(x, y).item(), L.ssim(x, z).item()], abs=1e-6)
+    torch.testing.assert_close(both, torch.cat([L.ssim(x, y), L.ssim(x, z)], 1))
 
 
 def test_intensity_term_counts_only_kept_samples(images):
@@ -125,16 +125,34 @@ def test_edge_term_agrees_with_the_metric():
 def test_every_term_has_a_finite_gradient_on_flat_images():
     flat = torch.full((1, 1, 32, 32), 0.5)
     fused = flat.clone().requires_grad_()
-    b = L.Batch(flat, flat, flat, flat, flat, torch.zeros_like(flat), torch.ones(1))
+    b = L.Batch(flat, flat, flat, flat, flat, torch.zeros_like(flat), torch.ones(1), torch.ones(1))
     total, terms = L.distillation_loss(fused, b, 1e-3, L.Weights())
     total.backward()
     assert torch.isfinite(fused.grad).all()
-    assert set(terms) == set(vars(L.Weights()))
+    assert set(terms) == set(vars(L.Weights())) - {"alignment", "branches"}
+
+
+def test_untaught_samples_carry_the_unsupervised_terms_only(images):
+    f, v, i, m = (torch.nn.functional.interpolate(x, scale_factor=2) for x in images)
+    std = torch.full_like(m, 0.02)
+
+    def loss(mean, taught):
+        b = L.Batch(v, i, v, i, mean, std, torch.ones(2), torch.tensor(taught))
+        return L.distillation_loss(f, b, 1e-3, L.Weights())[0].item()
+
+    other = torch.stack([m[0], 1 - m[1]])
+    assert loss(m, [1.0, 0.0]) == loss(other, [1.0, 0.0])
+    assert loss(m, [1.0, 1.0]) != loss(other, [1.0, 1.0])
+    unsupervised = L.Weights(pixel=0, ssim=0)
+    b = L.Batch(v, i, v, i, m, std, torch.ones(2), torch.zeros(2))
+    assert loss(m, [0.0, 0.0]) == pytest.approx(L.distillation_loss(f, b, 1e-3, unsupervised)[0].item())
 
 
 def test_the_total_is_the_weighted_sum(images):
     f, v, i, m = (torch.nn.functional.interpolate(x, scale_factor=2) for x in images)
-    b = L.Batch(v, i, v, i, m, torch.full_like(m, 0.02), torch.ones(2))
-    w = L.Weights(1, 2, 3, 4, 5, 6)
-    total, terms = L.distillation_loss(f, b, 1e-3, w)
+    b = L.Batch(v, i, v, i, m, torch.full_like(m, 0.02), torch.ones(2), torch.ones(2))
+    w = L.Weights(1, 2, 3, 4, 5, 6, 7, 8)
+    more = {"alignment": torch.tensor(0.3), "branches": torch.tensor(0.7)}
+    total, terms = L.distillation_loss(f, b, 1e-3, w, more)
+    assert len(terms) == len(vars(w))
     assert total.item() == pytest.approx(sum(getattr(w, k) * v.item() for k, v in terms.items()), rel=1e-5)

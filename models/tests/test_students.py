@@ -39,7 +39,7 @@ def test_composition_by_formula():
     torch.nn.init.normal_(net.head.weight, 0, 1.0)
     v, i = images(16, 24)
     with torch.no_grad():
-        a, b = net.logits(v, i).unbind(1)
+        a, b = net.logits(*net.features(v, i)).unbind(1)
         want = (v[:, 0] + (i - v)[:, 0] / (1 + (-a).exp()) + 0.25 * b.tanh()).clamp(0, 1)
         torch.testing.assert_close(net(v, i)[:, 0], want)
 
