@@ -78,7 +78,7 @@ def denoising_term(net: nn.Module, x: torch.Tensor, t: torch.Tensor, noise: torc
 def train_denoiser(
     pairs: Path, out: Path, steps: int, seed: int = 0, *, resume: bool = False, minutes: float | None = None
 ) -> int:
-    """Trains until `steps` or `minutes`; the step reached. Writes `out/denoiser.pt` every two minutes and at the end.
+    """Trains until `steps` or `minutes`: the step reached. Writes `out/denoiser.pt` every 2 minutes and at the end.
 
     The batch of a step is a function of (seed, step) alone.
     """
