@@ -4,6 +4,8 @@
 //! copied once into a ring of rows that have the border written out. The copy also packs pixels of a channel slice,
 //! splits columns by their phase for strided depthwise windows, and may be read some bytes past its end.
 
+use core::ops::Range;
+
 use fusionproxy_format::Window;
 
 use super::isa::Isa;
@@ -235,8 +237,9 @@ pub(super) struct Stage<'m, T> {
     copy: CopyPixels,
     /// Interleaves two runs (see [`super::isa::Isa::pair`]).
     pair: unsafe fn(*const u8, *const u8, *mut u8, usize),
-    /// First input row that has not been staged.
-    next: usize,
+    /// Input rows that have been staged: from the first one asked for, since another thread may be writing those above,
+    /// to the last one.
+    staged: Range<usize>,
 }
 
 impl<'m, T: Element> Stage<'m, T> {
@@ -267,11 +270,11 @@ impl<'m, T: Element> Stage<'m, T> {
             border,
             copy,
             pair: I::pair,
-            next: 0,
+            staged: 0..0,
         }
     }
 
-    /// Address of input row `y`, left border first, staging it and all before it back to the reach of the window.
+    /// Address of input row `y`, left border first, staging it and those between it and the last one asked for.
     /// Rows must be asked for in an order in which no row precedes one asked for earlier by the window's reach.
     pub(super) fn row(&mut self, y: isize) -> *const u8 {
         let height = self.channels.source.shape().height;
@@ -282,16 +285,18 @@ impl<'m, T: Element> Stage<'m, T> {
         if y >= height {
             return border;
         }
-        if y >= self.next {
-            let first = self.next.max((y + 1).saturating_sub(self.plan.ring));
-            for row in first..=y {
-                self.fill(row);
-                if self.plan.pair > 0 {
-                    self.interleave(row);
-                }
-            }
-            self.next = y + 1;
+        if self.staged.is_empty() {
+            self.staged = y..y;
         }
+        let Range { start, end } = self.staged;
+        // A dilated window may ask for a row above the first one only in its next place.
+        for row in (y..start).chain(end.max((y + 1).saturating_sub(self.plan.ring))..y + 1) {
+            self.fill(row);
+            if self.plan.pair > 0 {
+                self.interleave(row);
+            }
+        }
+        self.staged = start.min(y)..end.max(y + 1);
         self.slot(y % self.plan.ring).wrapping_add(skip)
     }
 
