@@ -16,6 +16,9 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(target_arch = "aarch64")]
+pub mod aarch64;
+pub mod arm;
 mod backend;
 mod call;
 #[cfg(feature = "std")]
@@ -26,6 +29,7 @@ mod parallel;
 mod parameters;
 #[cfg(feature = "std")]
 mod pool;
+mod rows;
 pub mod scalar;
 mod view;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

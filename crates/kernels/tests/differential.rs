@@ -10,17 +10,17 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use support::{Case, Rng, for_all};
 
-/// The SIMD backends of this architecture that this CPU supports; their detection needs the feature `std`.
+/// The backends of this architecture that this CPU supports (on x86-64 their detection needs the feature `std`), and those
+/// for Cortex-M, whose instructions have a twin for every architecture.
 fn backends() -> Vec<&'static dyn Backend> {
+    let mut backends: Vec<_> = fusionproxy_kernels::arm::backends().collect();
     #[cfg(all(target_arch = "x86_64", feature = "std"))]
-    return fusionproxy_kernels::x86::backends().collect();
+    backends.extend(fusionproxy_kernels::x86::backends());
+    #[cfg(target_arch = "aarch64")]
+    backends.extend(fusionproxy_kernels::aarch64::backends());
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    return fusionproxy_kernels::wasm::backends().collect();
-    #[cfg(not(any(
-        all(target_arch = "x86_64", feature = "std"),
-        all(target_arch = "wasm32", target_feature = "simd128")
-    )))]
-    return Vec::new();
+    backends.extend(fusionproxy_kernels::wasm::backends());
+    backends
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub const fn kernel_set(kinds: &[OpKind], types: &[DType]) -> u32 {
 }
 
 /// Whether `kind` is in `set`.
-const fn linked(set: u32, kind: OpKind) -> bool {
+pub(crate) const fn linked(set: u32, kind: OpKind) -> bool {
     set & (1 << kind as u32) != 0
 }
 

@@ -1,0 +1,181 @@
+//! AArch64 kernels: NEON, which every AArch64 has, and its dot products of bytes where the CPU has them.
+//!
+//! The drivers are those of [`crate::rows`]. What has no kernel here runs the scalar one, which the compiler vectorises.
+
+mod depthwise;
+mod dot;
+mod elementwise;
+mod finish;
+mod float;
+mod gemm;
+
+use core::ops::Range;
+
+use fusionproxy_format::{DType, Op};
+use half::f16;
+
+use crate::rows::elementwise::{Product, Sum};
+use crate::rows::isa::Isa;
+use crate::rows::{self, depthwise::DepthwiseRow, gemm::GemmRow};
+use crate::{Backend, Call, Shape, scalar};
+use dot::{Dot, Mixed, Multiply, Signed};
+
+const EVERY: u32 = u32::MAX;
+
+/// The kernels for every AArch64.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Neon;
+
+/// The kernels for CPUs with `sdot` (feature `dotprod`: Cortex-A55, A75, A76 and later, Neoverse).
+#[derive(Clone, Copy, Debug)]
+pub struct NeonDotprod(());
+
+/// The kernels for CPUs with `usdot` (feature `i8mm`: Cortex-A510, A710 and later, Neoverse V1).
+#[derive(Clone, Copy, Debug)]
+pub struct NeonI8mm(());
+
+impl NeonDotprod {
+    /// The token, on a CPU that has the instructions. Without the feature `std`: if they are part of the target.
+    pub fn detect() -> Option<Self> {
+        #[cfg(feature = "std")]
+        let found = std::arch::is_aarch64_feature_detected!("dotprod");
+        #[cfg(not(feature = "std"))]
+        let found = cfg!(target_feature = "dotprod");
+        found.then_some(Self(()))
+    }
+}
+
+impl NeonI8mm {
+    /// The token, on a CPU that has the instructions. Without the feature `std`: if they are part of the target.
+    pub fn detect() -> Option<Self> {
+        #[cfg(feature = "std")]
+        let found = std::arch::is_aarch64_feature_detected!("i8mm");
+        #[cfg(not(feature = "std"))]
+        let found = cfg!(target_feature = "i8mm");
+        found.then_some(Self(()))
+    }
+}
+
+/// The kernels of a backend, compiled for a target feature.
+macro_rules! isa {
+    ($token:ident, $dot:ident, $feature:literal) => {
+        impl Isa for $token {
+            const OFFSET: i32 = $dot::OFFSET;
+            const VECTOR: usize = depthwise::VECTOR;
+            const TAPS: usize = depthwise::TAPS;
+            const TAP_BYTES: usize = 1;
+            const SUMS: [usize; 2] = [0; 2];
+
+            fn packed_bytes(_: usize, _: usize) -> usize {
+                0
+            }
+
+            fn pack(_: &[i8], _: usize, _: usize, _: &mut [u8]) {}
+
+            unsafe fn gemm(row: &GemmRow<'_>) {
+                #[target_feature(enable = $feature)]
+                unsafe fn run(row: &GemmRow<'_>) {
+                    // SAFETY: passed on.
+                    unsafe { gemm::gemm::<$dot>(row) }
+                }
+                // SAFETY: passed on.
+                unsafe { run(row) }
+            }
+
+            fn depthwise_place(tap: usize, element: usize) -> usize {
+                depthwise::place(tap, element)
+            }
+
+            unsafe fn depthwise(row: &DepthwiseRow<'_>) {
+                #[target_feature(enable = $feature)]
+                unsafe fn run(row: &DepthwiseRow<'_>) {
+                    // SAFETY: passed on.
+                    unsafe { depthwise::depthwise::<$dot>(row) }
+                }
+                // SAFETY: passed on.
+                unsafe { run(row) }
+            }
+
+            unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
+                // SAFETY: passed on.
+                unsafe { elementwise::sum(a, b, to, n, op) }
+            }
+
+            unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
+                // SAFETY: passed on.
+                unsafe { elementwise::product(a, b, to, n, op) }
+            }
+
+            unsafe fn look_up(at: *mut u8, n: usize, table: &[u8; 256]) {
+                // SAFETY: passed on.
+                unsafe { elementwise::look_up(at, n, table) }
+            }
+
+            unsafe fn add_up(from: *const u8, n: usize, channels: usize, sums: *mut i32) {
+                // SAFETY: passed on.
+                unsafe { elementwise::add_up(from, n, channels, sums) }
+            }
+        }
+    };
+}
+
+isa!(Neon, Multiply, "neon");
+isa!(NeonDotprod, Signed, "neon,dotprod");
+isa!(NeonI8mm, Mixed, "neon,i8mm");
+
+macro_rules! backend {
+    ($token:ident, $name:literal) => {
+        impl Backend for $token {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+                if !run::<Self>(call, units.clone(), scratch) {
+                    scalar::run::<EVERY>(call, units, scratch);
+                }
+            }
+
+            fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
+                rows::scratch_bytes::<Self>(op, dtype, input, output)
+                    .max(float::scratch_bytes(op, dtype, output))
+            }
+
+            fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
+                match op {
+                    Op::Conv(_) if float::supports(op) => concat!($name, "-float"),
+                    _ => match rows::kernel(op, dtype) {
+                        Some(rows::Kernel::Gemm) => concat!($name, "-gemm"),
+                        Some(rows::Kernel::Depthwise) => concat!($name, "-depthwise"),
+                        Some(rows::Kernel::Binary) => concat!($name, "-binary"),
+                        Some(rows::Kernel::Table) => concat!($name, "-table"),
+                        Some(rows::Kernel::Reduce) => concat!($name, "-reduce"),
+                        Some(rows::Kernel::Blend) => concat!($name, "-blend"),
+                        None => "scalar",
+                    },
+                }
+            }
+        }
+    };
+}
+
+backend!(Neon, "aarch64-neon");
+backend!(NeonDotprod, "aarch64-dotprod");
+backend!(NeonI8mm, "aarch64-i8mm");
+
+/// Runs `units`, if there is a kernel for them; then gives `true`.
+fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
+    match (call.op(), call.output().dtype()) {
+        (Op::Conv(c), DType::F16) => float::run::<f16>(call, c, units, scratch),
+        (Op::Conv(c), DType::F32) => float::run::<f32>(call, c, units, scratch),
+        _ => rows::run::<I>(call, units, scratch),
+    }
+}
+
+/// Every backend that this CPU can run, best first.
+pub fn backends() -> impl Iterator<Item = &'static dyn Backend> {
+    // The tokens have no contents, so that references to constants serve every CPU that made one.
+    let dotprod = NeonDotprod::detect().map(|_| &NeonDotprod(()) as &dyn Backend);
+    let i8mm = NeonI8mm::detect().map(|_| &NeonI8mm(()) as &dyn Backend);
+    [i8mm, dotprod, Some(&Neon as &dyn Backend)].into_iter().flatten()
+}

@@ -1,0 +1,174 @@
+//! 8-bit depthwise convolution.
+//!
+//! A staged row is one run of bytes, element (x, c) at `x * pitch + c`. With the columns split by the stride's phase, tap
+//! (ky, kx) of output element i of a row is element i of a run that begins at a place that depends on the tap alone, so a
+//! vector of outputs needs one unaligned load a tap whatever the stride and the number of channels. The weights repeat
+//! with period `pitch`; they are laid out once a call for the `period` vectors after which the pattern meets the vector
+//! length again.
+
+use core::ops::Range;
+
+use fusionproxy_format::{Conv, ConvWeights, padded_channels};
+
+use super::isa::{Isa, look_up_pixels};
+use super::requant::Requant;
+use super::stage::{Parts, Stage, StagePlan, copy_pixels};
+use crate::{Call, Shape};
+
+/// Most taps.
+const MAX_TAPS: usize = 128;
+
+/// Most vectors until the channels' pattern repeats; a pixel that takes more is padded to whole vectors.
+const MAX_PERIOD: usize = 8;
+
+/// One row of outputs as a run of bytes.
+pub(crate) struct DepthwiseRow<'a> {
+    /// Where each tap's run begins, a multiple of [`Isa::TAPS`]; a vector can be read past its `len` bytes.
+    pub(crate) taps: &'a [*const u8],
+    /// `[period]` tables of [`Isa::depthwise_place`].
+    pub(crate) weights: *const u8,
+    /// `[period][Isa::VECTOR]`, with the share of [`Isa::DEPTHWISE_OFFSET`].
+    pub(crate) bias: *const i32,
+    /// `[period][Isa::VECTOR]`
+    pub(crate) scale: *const f32,
+    /// Vectors until weights, bias and scale repeat.
+    pub(crate) period: usize,
+    /// Bytes of output.
+    pub(crate) len: usize,
+    /// Output; nothing overlaps it.
+    pub(crate) out: *mut u8,
+    /// Finishing.
+    pub(crate) requant: Requant,
+    /// `SUMS[1]` an element, and a vector more.
+    pub(crate) sums: *mut i32,
+}
+
+/// Sizes that follow from the operator and the shapes.
+struct Sizes {
+    /// Bytes between staged pixels.
+    pitch: usize,
+    /// Vectors until weights, bias and scale repeat.
+    period: usize,
+    /// Taps, padded.
+    taps: usize,
+    stage: StagePlan,
+    /// Bytes of one output row, gaps of the pitch included.
+    row: usize,
+}
+
+impl Sizes {
+    fn new<I: Isa>(conv: &Conv<'_>, output: Shape) -> Self {
+        let channels = conv.geometry.output_channels;
+        let repeat = |pitch: usize| pitch / gcd(pitch, I::VECTOR);
+        let pitch =
+            if repeat(channels) <= MAX_PERIOD { channels } else { channels.next_multiple_of(I::VECTOR) };
+        let [kh, kw] = conv.geometry.window.kernel.map(usize::from);
+        Self {
+            pitch,
+            period: repeat(pitch),
+            taps: (kh * kw).next_multiple_of(I::TAPS),
+            stage: StagePlan::new(&conv.geometry.window, output, pitch, true),
+            row: output.width * pitch,
+        }
+    }
+
+    /// Bytes of weights, bias, scale, sums, staged rows, and an output row.
+    fn parts<I: Isa>(&self) -> [usize; 6] {
+        let elements = self.period * I::VECTOR;
+        let sums = I::SUMS[1] * (self.row + I::VECTOR) * size_of::<i32>();
+        let weights = elements * self.taps * I::TAP_BYTES;
+        [weights, elements * 4, elements * 4, sums, self.stage.bytes(), self.row]
+    }
+}
+
+const fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Whether [`run`] takes this convolution.
+pub(crate) fn supports(conv: &Conv<'_>) -> bool {
+    let [kh, kw] = conv.geometry.window.kernel.map(usize::from);
+    matches!(conv.weights, ConvWeights::Int8 { .. }) && conv.geometry.depthwise() && kh * kw <= MAX_TAPS
+}
+
+/// Scratch of [`run`].
+pub(crate) fn scratch_bytes<I: Isa>(conv: &Conv<'_>, output: Shape) -> usize {
+    Sizes::new::<I>(conv, output).parts::<I>().map(Parts::size).iter().sum()
+}
+
+/// Runs rows `units` of a convolution that [`supports`] accepts.
+pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usize>, scratch: &mut [u8]) {
+    let (Some(source), Some(out)) = (call.source::<u8>(0), call.target::<u8>()) else { return };
+    let ConvWeights::Int8 { weights, bias, scale } = conv.weights else { return };
+    let w = &conv.geometry.window;
+    let channels = conv.geometry.output_channels;
+    let [kh, kw] = w.kernel.map(usize::from);
+    let sizes = Sizes::new::<I>(conv, out.shape());
+    let mut parts = Parts::new(scratch);
+    let [weight_table, bias_table, scale_table, sums, memory, row] =
+        sizes.parts::<I>().map(|bytes| parts.take(bytes));
+    let tap_weights = padded_channels(channels);
+    // Zeros for taps and channels that do not exist.
+    weight_table.fill(0);
+    let vector_bytes = sizes.taps * I::VECTOR * I::TAP_BYTES;
+    for element in 0..sizes.period * I::VECTOR {
+        let (vector, lane) = (element / I::VECTOR, element % I::VECTOR);
+        let channel = element % sizes.pitch;
+        let (mut sum, mut unit) = (0, 0.0);
+        if channel < channels {
+            let mut total = 0;
+            for tap in 0..kh * kw {
+                let weight = weights[tap * tap_weights + channel];
+                total += i32::from(weight);
+                let at = vector * vector_bytes + I::depthwise_place(tap, lane);
+                weight_table[at..at + I::TAP_BYTES]
+                    .copy_from_slice(&i16::from(weight).to_le_bytes()[..I::TAP_BYTES]);
+            }
+            (sum, unit) = (bias[channel] + I::DEPTHWISE_OFFSET * total, scale[channel]);
+        }
+        bias_table[element * 4..][..4].copy_from_slice(&sum.to_ne_bytes());
+        scale_table[element * 4..][..4].copy_from_slice(&unit.to_ne_bytes());
+    }
+
+    let border = call.inputs()[0].quant.zero_point;
+    let mut stage = Stage::new(sizes.stage, memory, source, (0, channels), w.pad[1], border);
+    let in_place = out.as_src().packed_pixels() && sizes.pitch == channels;
+    let (width, out_pixel) = (out.shape().width, out.layout().pixel);
+    let requant = Requant::new(call.output_quant(), &conv.finish);
+    for y in units {
+        let mut taps = [core::ptr::null(); MAX_TAPS];
+        for ky in 0..kh {
+            let line = y * usize::from(w.stride[0]) + ky * usize::from(w.dilation[0]);
+            let row = stage.row(line as isize - isize::from(w.pad[0]));
+            for kx in 0..kw {
+                taps[ky * kw + kx] = row.wrapping_add(sizes.stage.column(kx * usize::from(w.dilation[1])));
+            }
+        }
+        // Taps that do not exist read something and have weights of zero.
+        let first = taps[0];
+        taps[kh * kw..sizes.taps].fill(first);
+        let line = DepthwiseRow {
+            taps: &taps[..sizes.taps],
+            weights: weight_table.as_ptr(),
+            bias: bias_table.as_ptr().cast(),
+            scale: scale_table.as_ptr().cast(),
+            period: sizes.period,
+            len: sizes.row,
+            out: if in_place { out.ptr(y, 0) } else { row.as_mut_ptr() },
+            requant,
+            sums: sums.as_mut_ptr().cast(),
+        };
+        // SAFETY: the token's existence proves the instructions. A tap's run of width * pitch bytes lies in its phase of a
+        // staged row: column kx * dilation + (width - 1) * stride is the last column at most; the slack follows. The tables
+        // were just laid out. The output row is the view's, without gaps, or the scratch's.
+        unsafe { I::depthwise(&line) };
+        if !in_place {
+            // SAFETY: `width` pixels of `channels` bytes in a scratch row and in the output's row y.
+            unsafe { copy_pixels((row.as_ptr(), sizes.pitch), (out.ptr(y, 0), out_pixel), width, channels) };
+        }
+        if let Some(table) = conv.finish.table {
+            // SAFETY: the row that was just written.
+            unsafe { look_up_pixels::<I>(out.ptr(y, 0), out_pixel, width, channels, table) };
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What backends of several architectures share.
+//!
+//! A driver splits an operator into rows, stages what its window needs, and hands each row to a leaf kernel of an
+//! instruction set ([`isa::Isa`]). Drivers are written once and have no instructions of their own.
+
+pub(crate) mod blend;
+pub(crate) mod depthwise;
+pub(crate) mod elementwise;
+pub(crate) mod gemm;
+pub(crate) mod isa;
+pub(crate) mod reduce;
+pub(crate) mod requant;
+pub(crate) mod stage;
+
+use core::ops::Range;
+
+use fusionproxy_format::{DType, Op, OpKind};
+
+use crate::scalar::linked;
+use crate::{Call, Shape};
+use isa::Isa;
+
+/// A family of kernels, for reports.
+#[derive(Clone, Copy)]
+pub(crate) enum Kernel {
+    Gemm,
+    Depthwise,
+    Binary,
+    Table,
+    Reduce,
+    Blend,
+}
+
+/// Which of the drivers takes `op`, for some shapes at least.
+pub(crate) fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
+    if dtype != DType::U8 {
+        return None;
+    }
+    match op {
+        Op::Conv(c) if depthwise::supports(c) => Some(Kernel::Depthwise),
+        Op::Conv(c) if gemm::supports(c) => Some(Kernel::Gemm),
+        Op::Binary(b) if elementwise::supports(b) => Some(Kernel::Binary),
+        Op::Activation { table: Some(_), .. } => Some(Kernel::Table),
+        Op::Reduce(r) if reduce::supports(r) => Some(Kernel::Reduce),
+        Op::Blend(_) => Some(Kernel::Blend),
+        _ => None,
+    }
+}
+
+/// Runs `units` if there is a kernel for them; then gives `true`.
+pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
+    run_linked::<I, { u32::MAX }>(call, units, scratch)
+}
+
+/// [`run`] with the drivers of the operators in `SET` ([`crate::scalar::kernel_set`]) alone.
+pub(crate) fn run_linked<I: Isa, const SET: u32>(
+    call: &Call<'_, '_>,
+    units: Range<usize>,
+    scratch: &mut [u8],
+) -> bool {
+    let Some(kernel) = kernel(call.op(), call.output().dtype()) else { return false };
+    // Each arm's condition on the set is a constant, so that the drivers outside of it are not linked.
+    match (kernel, call.op()) {
+        (Kernel::Gemm, Op::Conv(c)) if linked(SET, OpKind::Conv) => gemm::run::<I>(call, c, units, scratch),
+        (Kernel::Depthwise, Op::Conv(c)) if linked(SET, OpKind::Conv) => {
+            depthwise::run::<I>(call, c, units, scratch);
+        }
+        (Kernel::Binary, Op::Binary(b)) if linked(SET, OpKind::Binary) => {
+            return elementwise::binary::<I>(call, b, units, scratch);
+        }
+        (Kernel::Table, Op::Activation { table: Some(t), .. }) if linked(SET, OpKind::Activation) => {
+            return elementwise::table::<I>(call, t, units);
+        }
+        (Kernel::Reduce, Op::Reduce(r)) if linked(SET, OpKind::Reduce) => {
+            return reduce::run::<I>(call, r, units, scratch);
+        }
+        (Kernel::Blend, Op::Blend(b)) if linked(SET, OpKind::Blend) => blend::run(b, call, units),
+        _ => return false,
+    }
+    true
+}
+
+/// Scratch of [`run`].
+pub(crate) fn scratch_bytes<I: Isa>(op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
+    match (kernel(op, dtype), op) {
+        (Some(Kernel::Gemm), Op::Conv(c)) => gemm::scratch_bytes::<I>(c, output),
+        (Some(Kernel::Depthwise), Op::Conv(c)) => depthwise::scratch_bytes::<I>(c, output),
+        (Some(Kernel::Binary), _) => elementwise::scratch_bytes(output),
+        (Some(Kernel::Reduce), _) => reduce::scratch_bytes(input),
+        _ => 0,
+    }
+}
