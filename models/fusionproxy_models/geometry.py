@@ -1,6 +1,5 @@
 """Windows of a pair, and the random affine that sets its infrared image askew."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,18 +47,28 @@ def pick_window(p: Pair, size: int, rng: np.random.Generator) -> Window:
     return Window(y, x, size, rng.random() < 0.5, rng.random() < 0.1)
 
 
+def rigid_grid(
+    motions: torch.Tensor, h: int, w: int, scale: float = 1, window: tuple[int, int, int, int] | None = None
+) -> torch.Tensor:
+    """Where `grid_sample` must look so that an image [h, w] is moved by each of [K, 3]: [K, h, w, 2].
+
+    A motion is a turn about the image's centre by degrees, then a shift: (dx, dy, degrees). Shifts are in pixels of
+    a frame that is `scale` times as large as the image. With `window` (top, left, height, width), only that part.
+    """
+    top, left, rows, columns = window or (0, 0, h, w)
+    angle = torch.deg2rad(motions[:, 2])[:, None, None]
+    c, s = torch.cos(angle), torch.sin(angle)
+    u = (torch.arange(columns).to(motions) + (left + 0.5 - w / 2))[None, None] - motions[:, 0, None, None] / scale
+    v = (torch.arange(rows).to(motions) + (top + 0.5 - h / 2))[None, :, None] - motions[:, 1, None, None] / scale
+    return torch.stack([(c * u - s * v) * (2 / w), (s * u + c * v) * (2 / h)], -1)
+
+
 def affine(
     x: torch.Tensor, dx: float, dy: float, degrees: float, window: tuple[int, int, int, int] | None = None
 ) -> torch.Tensor:
-    """[1, H, W] moved by (dx, dy) px and turned about its centre; bilinear, edges replicated.
+    """[1, H, W] turned about its centre and moved by (dx, dy) px; bilinear, edges replicated.
 
     With `window` (top, left, height, width), only that part of the moved image.
     """
-    _, h, w = x.shape
-    top, left, rows, columns = window or (0, 0, h, w)
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    v = (torch.arange(rows) + (top + 0.5 - h / 2 - dy))[:, None]
-    u = (torch.arange(columns) + (left + 0.5 - w / 2 - dx))[None]
-    # grid_sample counts in halves of the image
-    grid = torch.stack([(c * u - s * v) * (2 / w), (s * u + c * v) * (2 / h)], -1)
-    return F.grid_sample(x.unsqueeze(0), grid.unsqueeze(0), padding_mode="border", align_corners=False)[0]
+    grid = rigid_grid(torch.tensor([[dx, dy, degrees]]).to(x), *x.shape[-2:], window=window)
+    return F.grid_sample(x.unsqueeze(0), grid, padding_mode="border", align_corners=False)[0]

@@ -83,7 +83,7 @@ def test_validation_writes_metrics_and_a_sheet(dataset, tmp_path):
     assert row["step"] == "2" and 0 < float(row["ssim_mean"]) <= 1
     assert (tmp_path / "r" / "val_000002.png").exists()
     cases = rows(tmp_path / "r" / "robustness.csv")
-    assert len(cases) == 8 and cases[0]["case"] == "infrared moved none"
+    assert len(cases) == 12 and cases[0]["case"] == "infrared moved none"
     assert float(cases[0]["value"]) == pytest.approx(float(row["ssim_mean"]), abs=2e-3)
 
 
