@@ -7,6 +7,7 @@ mod lint;
 mod models;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod web;
 
@@ -35,6 +36,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Rebuild every released artifact from its ONNX network and compare it with the one in the repository.
     Models(models::Args),
+    /// Simulate a day of a rig's life with random faults.
+    Soak(soak::Args),
     /// Build the npm package and the demo page (wasm/), and test them in Node and in Chromium.
     Web,
 }
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lint => lint::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Web => web::run(),
     }
 }

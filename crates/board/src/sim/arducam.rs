@@ -128,6 +128,13 @@ impl<'c, S: VisibleScene> ArduCamSim<'c, S> {
         ArduCamI2c(self)
     }
 
+    /// Whether a fault that is counted in captures or transfers is not over yet.
+    #[must_use]
+    pub fn faulty(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.nack > 0 || inner.spi_errors > 0 || inner.short > 0
+    }
+
     /// Makes a fault happen now.
     pub fn inject(&self, fault: ArduCamFault) {
         let now = self.clock.now_us();

@@ -140,11 +140,14 @@ impl Soak {
             // The gap that ends with the first pair after a double fault began within it.
             let was_both = both;
             both = which == 2;
-            let until = clock.now_us() + lasts_us + RECOVERY_US;
+            let mut until = clock.now_us() + lasts_us + RECOVERY_US;
             let settled = clock.now_us() + 1_000_000;
             while clock.now_us() < until {
                 let doubtful = both || (was_both && clock.now_us() < settled);
                 live(&mut rig, &mut report, doubtful);
+                if lepton_sim.faulty() || arducam_sim.faulty() {
+                    until = until.max(clock.now_us() + RECOVERY_US);
+                }
             }
             let after = troubles(&mut rig);
             report.unseen += u32::from(which != 1 && after.1 == before.1);

@@ -171,6 +171,13 @@ impl<'c, S: ThermalScene> LeptonSim<'c, S> {
         LeptonI2c(self)
     }
 
+    /// Whether a fault that is counted in packets or transfers is not over yet.
+    #[must_use]
+    pub fn faulty(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.corrupt > 0 || inner.drop > 0 || inner.spi_errors > 0 || inner.desync.is_some()
+    }
+
     /// Makes a fault happen now.
     pub fn inject(&self, fault: LeptonFault) {
         let now = self.clock.now_us();
