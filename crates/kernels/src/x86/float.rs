@@ -15,7 +15,8 @@ use crate::{Call, Shape};
 /// Most taps of a pixel.
 const MAX_TAPS: usize = 64;
 
-/// Floats of activations over which blocks of output channels take turns (128 KiB).
+/// Floats of activations, or of results that wait for their activation, over which blocks of output channels take turns
+/// (128 KiB).
 const CHUNK: usize = 32 << 10;
 
 /// One row of output pixels times a few blocks of 16 output channels.
@@ -33,6 +34,9 @@ pub(super) struct FloatRow<'a> {
     pub(super) weights: *const u8,
     /// Depthwise: elements from one tap's weights to the next one's.
     pub(super) tap_stride: usize,
+    /// Whether a run is interleaved with its right neighbour's. `step` then belongs to two pixels, and at most 8 channels are
+    /// computed.
+    pub(super) pairs: bool,
     /// Whether weights and output have 16 bits.
     pub(super) half: bool,
     /// Whether the output has 32 bits nevertheless.
@@ -52,19 +56,28 @@ pub(super) struct FloatRow<'a> {
 /// How the activations reach the leaf kernel.
 #[derive(Clone, Copy, PartialEq)]
 enum Access {
-    /// In place.
+    /// In place, or as f32 in pixels without gaps.
     Direct,
     /// From staged rows; a run is a kernel row.
     Rows,
     /// From staged rows; a run is one pixel.
     Pixels,
+    /// From staged rows that are interleaved with themselves, moved by a stride: with at most 8 outputs, a register of
+    /// weights serves two pixels.
+    Pairs,
 }
 
-fn access<T: Float>(g: &ConvGeometry) -> Option<Access> {
+fn access<I: Isa>(g: &ConvGeometry) -> Option<Access> {
     let w = &g.window;
     let [kh, kw] = w.kernel.map(usize::from);
-    let access = if T::SAME && kh == 1 && kw == 1 && w.pad == [0; 4] && !g.depthwise() {
+    let access = if kh == 1 && kw == 1 && w.pad == [0; 4] && !g.depthwise() {
         Access::Direct
+    } else if (w.dilation[1] == 1 || kw == 1)
+        && !g.depthwise()
+        && g.output_channels / g.groups <= 8
+        && I::PAIRS
+    {
+        Access::Pairs
     } else if (w.dilation[1] == 1 || kw == 1) && !g.depthwise() {
         Access::Rows
     } else {
@@ -75,8 +88,8 @@ fn access<T: Float>(g: &ConvGeometry) -> Option<Access> {
 }
 
 /// Whether [`run`] takes this convolution.
-pub(super) fn supports<T: Float>(conv: &Conv<'_>) -> bool {
-    T::weights(&conv.weights).is_some() && access::<T>(&conv.geometry).is_some()
+pub(super) fn supports<I: Isa, T: Float>(conv: &Conv<'_>) -> bool {
+    T::weights(&conv.weights).is_some() && access::<I>(&conv.geometry).is_some()
 }
 
 /// Whether the leaf kernel can apply an activation.
@@ -93,12 +106,32 @@ fn staged(g: &ConvGeometry) -> usize {
     if g.depthwise() { g.input_channels } else { g.input_channels / g.groups }
 }
 
+/// Pixels of a pointwise convolution that are worked on together.
+fn part(g: &ConvGeometry, output: Shape) -> usize {
+    let channels = (g.input_channels).max(g.output_channels);
+    (CHUNK / channels).next_multiple_of(48).min(output.height * output.width)
+}
+
+fn plan<I: Isa>(g: &ConvGeometry, output: Shape) -> StagePlan {
+    let pitch = staged(g) * 4;
+    let plan = StagePlan::new(&g.window, output, pitch, false);
+    if access::<I>(g) == Some(Access::Pairs) {
+        plan.paired(usize::from(g.window.stride[1]) * pitch)
+    } else {
+        plan
+    }
+}
+
 /// Scratch of [`run`].
-pub(super) fn scratch_bytes(conv: &Conv<'_>, output: Shape) -> usize {
+pub(super) fn scratch_bytes<I: Isa, T: Float>(conv: &Conv<'_>, output: Shape) -> usize {
     let g = &conv.geometry;
-    let plan = StagePlan::new(&g.window, output, staged(g) * 4, false);
-    let row = output.width * output.channels * 4;
-    Arena::size(plan.bytes()) + Arena::size(row) + 64
+    let (rows, pixels) = match access::<I>(g) {
+        Some(Access::Direct) if T::SAME => (0, part(g, output)),
+        Some(Access::Direct) => (part(g, output) * g.input_channels * 4, part(g, output)),
+        _ => (plan::<I>(g, output).bytes(), output.width),
+    };
+    let waiting = if limits(conv.activation).is_none() { pixels * output.channels * 4 } else { 0 };
+    Arena::size(rows) + Arena::size(waiting) + 64
 }
 
 /// Runs `units` of a float convolution that [`supports`] accepts; `false` if the views are of another type.
@@ -109,7 +142,7 @@ pub(super) fn run<I: Isa, T: Float>(
     scratch: &mut [u8],
 ) -> bool {
     let (Some(source), Some(out)) = (call.source::<T>(0), call.target::<T>()) else { return false };
-    let (Some((weights, bias)), Some(access)) = (T::weights(&conv.weights), access::<T>(&conv.geometry))
+    let (Some((weights, bias)), Some(access)) = (T::weights(&conv.weights), access::<I>(&conv.geometry))
     else {
         return false;
     };
@@ -120,7 +153,6 @@ pub(super) fn run<I: Isa, T: Float>(
     let [sy, sx] = w.stride.map(usize::from);
     let [dy, dx] = w.dilation.map(usize::from);
     let width = out.shape().width;
-    let row_len = width * out.shape().channels;
     // Blocks of a group; a depthwise convolution is one group here.
     let (groups, outputs) = if depthwise { (1, g.output_channels) } else { (g.groups, outputs) };
     let blocks = outputs.div_ceil(16);
@@ -128,87 +160,109 @@ pub(super) fn run<I: Isa, T: Float>(
     let fused = limits(conv.activation);
     let size = size_of::<T>();
 
-    let plan = StagePlan::new(w, out.shape(), staged(g) * 4, false);
     let mut arena = Arena::new(scratch);
-    let memory = arena.take(plan.bytes());
-    let row_buffer = arena.take(row_len * 4).as_mut_ptr().cast::<f32>();
+    let plan = plan::<I>(g, out.shape());
+    let part = part(g, out.shape());
+    let (rows, waiting) = match access {
+        Access::Direct if T::SAME => (0, part),
+        Access::Direct => (part * g.input_channels * 4, part),
+        _ => (plan.bytes(), width),
+    };
+    let memory = arena.take(rows);
+    let waiting = if fused.is_none() { waiting * out.shape().channels * 4 } else { 0 };
+    let waiting = arena.take(waiting).as_mut_ptr().cast::<f32>();
+    // Numbers of a pixel's runs, of which a pair of pixels has two, interleaved.
+    let pair = if access == Access::Pairs { 4 } else { 1 };
 
     // Computes one row of output pixels from `taps` for some blocks of a group.
-    let leaf =
-        |group: usize, parts: Range<usize>, taps: &[*const f32], step, pixels, (y, x): (usize, usize)| {
-            let first = parts.start;
-            let slot = (group * blocks + first) * 16;
-            let channel = group * outputs + first * 16;
-            let at = if depthwise { &weights[first * 16..] } else { &weights[slot * block_len / 16..] };
-            let (to, pitch) = if fused.is_some() {
-                (out.ptr(y, x).wrapping_add(channel).cast(), out.layout().pixel)
-            } else {
-                let channels = out.shape().channels;
-                (row_buffer.wrapping_add(x * channels + channel).cast(), channels)
-            };
-            let row = FloatRow {
-                taps,
-                depth: match access {
-                    Access::Rows => kw * inputs,
-                    Access::Direct | Access::Pixels => inputs,
-                },
-                step,
-                pixels,
-                weights: at.as_ptr().cast(),
-                tap_stride: blocks * 16,
-                half: !T::SAME,
-                wide_out: fused.is_none(),
-                bias: bias[slot..].as_ptr(),
-                out: to,
-                out_pixel: pitch,
-                channels: (outputs - first * 16).min(parts.len() * 16),
-                limits: fused.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]),
-            };
-            // SAFETY: the token's existence proves the instructions. A run of `depth` numbers at each tap for every pixel lies
-            // inside the view or a staged row (depthwise: 16 numbers, the row's slack included). Weights and bias have the
-            // lengths of `packed_weights_len` and `channel_slots`, which the artifact proves. Output: `pixels` pixels of
-            // the view or of the row buffer.
-            unsafe {
-                if depthwise {
-                    I::depthwise_float(&row);
-                } else {
-                    I::gemm_float(&row, parts.len());
-                }
-            }
+    let leaf = |group: usize, parts: Range<usize>, taps: &[*const f32], step, pixels, to: *mut T| {
+        let first = parts.start;
+        let slot = (group * blocks + first) * 16;
+        let channel = group * outputs + first * 16;
+        let at = if depthwise { &weights[first * 16..] } else { &weights[slot * block_len / 16..] };
+        let (to, pitch) = if fused.is_some() {
+            (to.wrapping_add(channel).cast(), out.layout().pixel)
+        } else {
+            (waiting.wrapping_add(channel).cast(), out.shape().channels)
         };
-    // The activation of a finished row, and its way to the output.
-    let finish = |y: usize| {
-        if fused.is_none() {
-            let channels = out.shape().channels;
-            // SAFETY: the leaf kernels wrote the whole row; the output row has as many pixels.
-            unsafe {
-                I::activate(row_buffer, row_len, conv.activation);
-                let to = (out.ptr(y, 0).cast(), out.layout().pixel * size);
-                T::store::<I>()(row_buffer.cast(), channels * 4, to.0, to.1, width, channels);
+        let row = FloatRow {
+            taps,
+            depth: match access {
+                Access::Rows | Access::Pairs => kw * inputs,
+                Access::Direct | Access::Pixels => inputs,
+            },
+            step,
+            pixels,
+            weights: at.as_ptr().cast(),
+            tap_stride: blocks * 16,
+            pairs: access == Access::Pairs,
+            half: !T::SAME,
+            wide_out: fused.is_none(),
+            bias: bias[slot..].as_ptr(),
+            out: to,
+            out_pixel: pitch,
+            channels: (outputs - first * 16).min(parts.len() * 16),
+            limits: fused.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]),
+        };
+        // SAFETY: the token's existence proves the instructions. A run of `depth` numbers at each tap for every pixel lies
+        // inside the view or a staged row (depthwise: 16 numbers, the row's slack included). Weights and bias have the
+        // lengths of `packed_weights_len` and `channel_slots`, which the artifact proves. Output: `pixels` pixels of
+        // the view or of the row buffer.
+        unsafe {
+            if depthwise {
+                I::depthwise_float(&row);
+            } else {
+                I::gemm_float(&row, parts.len());
             }
         }
     };
-    let most = if depthwise { 1 } else { I::BLOCKS };
+    // The activation of finished pixels, and their way to the output.
+    let finish = |pixels: usize, to: *mut T| {
+        if fused.is_none() {
+            let channels = out.shape().channels;
+            // SAFETY: the leaf kernels wrote all of the pixels; as many of the output follow `to`.
+            unsafe {
+                I::activate(waiting, pixels * channels, conv.activation);
+                let pitch = out.layout().pixel * size;
+                T::store::<I>()(waiting.cast(), channels * 4, to.cast(), pitch, pixels, channels);
+            }
+        }
+    };
+    let most = if depthwise { 1 } else { I::FLOAT_BLOCKS };
     let tiles = blocks.div_ceil(most);
     let tile = |i: usize| blocks * i / tiles..blocks * (i + 1) / tiles;
+    let copy = T::load::<I>();
 
     if access == Access::Direct {
-        let step = sx * source.layout().pixel;
-        let part = (CHUNK / inputs).next_multiple_of(96).min(width);
-        for y in units {
-            for x in (0..width).step_by(part) {
-                for group in 0..groups {
-                    for t in 0..tiles {
-                        let tap = source.ptr(y * sy, 0).wrapping_add(group * inputs + x * step).cast();
-                        leaf(group, tile(t), &[tap], step, part.min(width - x), (y, x));
-                    }
+        let (from, to) = (source.layout(), out.layout());
+        let whole = sy == 1
+            && sx == 1
+            && from.row == from.pixel * width
+            && to.row == to.pixel * width
+            && from.ring >= from.shape.height
+            && to.ring >= to.shape.height;
+        // Rows that follow one another are one long row.
+        let (lines, pixels) = if whole { (1, width * units.len()) } else { (units.len(), width) };
+        let pitch = sx * from.pixel;
+        for y in units.start..units.start + lines {
+            for x in (0..pixels).step_by(part) {
+                let n = part.min(pixels - x);
+                let first = source.ptr(y * sy, 0).wrapping_add(x * pitch);
+                let at = out.ptr(y, 0).wrapping_add(x * to.pixel);
+                let (mut wide, mut step) = (first.cast(), pitch);
+                if !T::SAME {
+                    (wide, step) = (memory.as_ptr().cast::<f32>(), g.input_channels);
+                    // SAFETY: n pixels of the view; the scratch holds as many.
+                    unsafe { copy(first.cast(), pitch * size, memory.as_mut_ptr(), step * 4, n, step) };
                 }
+                for (group, t) in (0..groups).flat_map(|g| (0..tiles).map(move |t| (g, t))) {
+                    leaf(group, tile(t), &[wide.wrapping_add(group * inputs)], step, n, at);
+                }
+                finish(n, at);
             }
-            finish(y);
         }
         return true;
     }
-    let copy = T::load::<I>();
     let count = staged(g);
     // With several groups each row is staged anew for each.
     for y in units.clone() {
@@ -236,10 +290,10 @@ pub(super) fn run<I: Isa, T: Float>(
                     if depthwise {
                         taps[..n].iter_mut().for_each(|p| *p = p.wrapping_add(parts.start * 16));
                     }
-                    leaf(group, parts, &taps[..n], sx * count, width, (y, 0));
+                    leaf(group, parts, &taps[..n], sx * count * pair, width, out.ptr(y, 0));
                 }
                 if group + 1 == groups {
-                    finish(y);
+                    finish(width, out.ptr(y, 0));
                 }
             }
         }

@@ -81,6 +81,39 @@ pub(super) fn clamp(x: f32, lo: f32, hi: f32) -> f32 {
 /// Numbers that are worked on at once. They pass through an array, which is known not to overlap anything.
 const BLOCK: usize = 64;
 
+/// Numbers `0..len` at `from`. A copy of constant length, where it is one, passes through no memory.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+pub(super) unsafe fn block(from: *const f32, len: usize) -> [f32; BLOCK] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if len == BLOCK {
+            return from.cast::<[f32; BLOCK]>().read();
+        }
+        let mut v = [0.0; BLOCK];
+        core::ptr::copy_nonoverlapping(from, v.as_mut_ptr(), len);
+        v
+    }
+}
+
+/// Writes the first `len` numbers.
+///
+/// # Safety
+/// They can be written.
+#[inline(always)]
+pub(super) unsafe fn set_block(to: *mut f32, len: usize, v: [f32; BLOCK]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if len == BLOCK {
+            to.cast::<[f32; BLOCK]>().write(v);
+        } else {
+            core::ptr::copy_nonoverlapping(v.as_ptr(), to, len);
+        }
+    }
+}
+
 /// Applies `f` to each number of `a` and `b` and writes the results.
 ///
 /// # Safety
@@ -90,15 +123,13 @@ unsafe fn each2(a: *const f32, b: *const f32, to: *mut f32, n: usize, f: impl Fn
     let mut at = 0;
     while at < n {
         let len = (n - at).min(BLOCK);
-        let (mut x, mut y) = ([0.0; BLOCK], [0.0; BLOCK]);
         // SAFETY: numbers at..at + len of each run.
         unsafe {
-            core::ptr::copy_nonoverlapping(a.add(at), x.as_mut_ptr(), len);
-            core::ptr::copy_nonoverlapping(b.add(at), y.as_mut_ptr(), len);
+            let (mut x, y) = (block(a.add(at), len), block(b.add(at), len));
             for (x, y) in x.iter_mut().zip(y) {
                 *x = f(*x, y);
             }
-            core::ptr::copy_nonoverlapping(x.as_ptr(), to.add(at), len);
+            set_block(to.add(at), len, x);
         }
         at += len;
     }
@@ -142,19 +173,29 @@ pub(super) unsafe fn fold_pixels(from: *const f32, pixels: usize, channels: usiz
     let mut first = 0;
     while first < channels {
         let len = (channels - first).min(BLOCK);
-        let mut block = [0.0; BLOCK];
         // SAFETY: channels first..first + len of each pixel and of the result.
         unsafe {
-            core::ptr::copy_nonoverlapping(acc.add(first), block.as_mut_ptr(), len);
+            let mut sums = block(acc.add(first), len);
             for p in 0..pixels {
                 let from = from.add(p * channels + first);
-                for (i, acc) in block.iter_mut().enumerate().take(len) {
+                if len.is_multiple_of(16) {
+                    // Whole registers, whose number is the same in every turn.
+                    for (i, sums) in sums.chunks_exact_mut(16).enumerate().take(len / 16) {
+                        let v = from.add(16 * i).cast::<[f32; 16]>().read();
+                        for (acc, v) in sums.iter_mut().zip(v) {
+                            let larger = if v > *acc { v } else { *acc };
+                            *acc = if max { larger } else { *acc + v };
+                        }
+                    }
+                    continue;
+                }
+                for (i, acc) in sums.iter_mut().enumerate().take(len) {
                     let v = from.add(i).read();
                     let larger = if v > *acc { v } else { *acc };
                     *acc = if max { larger } else { *acc + v };
                 }
             }
-            core::ptr::copy_nonoverlapping(block.as_ptr(), acc.add(first), len);
+            set_block(acc.add(first), len, sums);
         }
         first += len;
     }
@@ -169,20 +210,17 @@ pub(super) unsafe fn blend(row: &FloatBlend) {
     let mut at = 0;
     while at < row.len {
         let len = (row.len - at).min(BLOCK);
-        let [mut a, mut b, mut v, mut i] = [[0.0; BLOCK]; 4];
         // SAFETY: numbers at..at + len of each run.
         unsafe {
-            core::ptr::copy_nonoverlapping(row.a.add(at), a.as_mut_ptr(), len);
-            core::ptr::copy_nonoverlapping(row.visible.add(at), v.as_mut_ptr(), len);
-            core::ptr::copy_nonoverlapping(row.infrared.add(at), i.as_mut_ptr(), len);
+            let (a, i) = (block(row.a.add(at), len), block(row.infrared.add(at), len));
+            let (mut v, mut b) = (block(row.visible.add(at), len), [0.0; BLOCK]);
             if row.gain != 0.0 {
-                core::ptr::copy_nonoverlapping(row.b.add(at), b.as_mut_ptr(), len);
-                b.iter_mut().for_each(|b| *b = row.gain * tanh(*b));
+                b = block(row.b.add(at), len).map(|b| row.gain * tanh(b));
             }
             for k in 0..BLOCK {
                 v[k] = clamp(v[k] + sigmoid(a[k]) * (i[k] - v[k]) + b[k], 0.0, 1.0);
             }
-            core::ptr::copy_nonoverlapping(v.as_ptr(), row.visible.add(at), len);
+            set_block(row.visible.add(at), len, v);
         }
         at += len;
     }

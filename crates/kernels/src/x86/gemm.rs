@@ -34,6 +34,8 @@ pub(super) struct GemmRow<'a> {
     pub(super) weights: *const i8,
     /// Bias, 16 a block.
     pub(super) bias: *const i32,
+    /// Added to the sums of each pixel; null if there is nothing to add. Not with `pairs`.
+    pub(super) row_bias: *const i32,
     /// Scale, 16 a block.
     pub(super) scale: *const f32,
     /// Whether a run is interleaved with its right neighbour's, 4 bytes of each in turn. `step` then belongs to two pixels,
@@ -149,6 +151,7 @@ pub(super) fn run<I: Isa>(
             pairs: access == Access::Pairs,
             weights: weights[slot * block_bytes..].as_ptr(),
             bias: bias[slot..].as_ptr(),
+            row_bias: core::ptr::null(),
             scale: scale[slot..].as_ptr(),
             out: at.wrapping_add(group * outputs + first * 16),
             out_pixel: out.layout().pixel,

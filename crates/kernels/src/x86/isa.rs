@@ -21,7 +21,9 @@ pub(super) trait Isa: 'static {
     /// Most blocks of 16 output channels in a tile of [`Self::gemm`].
     const BLOCKS: usize;
 
-    /// Whether [`Self::gemm`] takes [`GemmRow::pairs`].
+    /// Most blocks of 16 output channels in a tile of [`Self::gemm_float`].
+    const FLOAT_BLOCKS: usize;
+    /// Whether [`Self::gemm`] takes [`GemmRow::pairs`] and [`Self::gemm_float`] takes [`FloatRow::pairs`].
     const PAIRS: bool;
     /// Kernel widths and horizontal strides that [`Self::depthwise_plane`] knows.
     const PLANES: &'static [(u8, u8)];
@@ -105,7 +107,54 @@ pub(super) trait Isa: 'static {
     /// As for [`Self::layer_norm`].
     unsafe fn response_norm(row: &NormRow<'_>);
 
-    /// Multiplies a row; `blocks` is at most [`Self::BLOCKS`].
+    /// Shares of `n` bytes of the sum of their exponentials, in units of 1 / 255.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `n` bytes can be read and written, at one place or at places that do not overlap, and
+    /// `n` numbers at `shares` written.
+    unsafe fn softmax(from: *const u8, to: *mut u8, n: usize, exp: &[u16; 256], shares: *mut u32);
+
+    /// Shares of `n` numbers of the sum of their exponentials, in place.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `n` numbers can be read and written.
+    unsafe fn softmax_float(v: *mut f32, n: usize);
+
+    /// Normalises `n` numbers.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `n` numbers can be read, from `gamma` and `beta` too, and written, at one place or at
+    /// places that do not overlap.
+    unsafe fn layer_norm_float(
+        from: *const f32,
+        to: *mut f32,
+        n: usize,
+        gamma: *const f32,
+        beta: *const f32,
+        epsilon: f32,
+    );
+
+    /// Adds the squares of the channels of `pixels` pixels to `acc`.
+    ///
+    /// # Safety
+    /// As for [`Self::fold_pixels`].
+    unsafe fn add_squares_float(from: *const f32, pixels: usize, channels: usize, acc: *mut f32);
+
+    /// Multiplies each pixel by `gain` and adds `beta` and the pixel.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `pixels` pixels of `channels` numbers without gaps can be read and written, at one place
+    /// or at places that do not overlap, and `channels` gains and offsets read.
+    unsafe fn response_norm_float(
+        from: *const f32,
+        to: *mut f32,
+        pixels: usize,
+        channels: usize,
+        gain: *const f32,
+        beta: *const f32,
+    );
+
+    /// Multiplies a row; `blocks` is at most [`Self::FLOAT_BLOCKS`].
     ///
     /// # Safety
     /// The CPU has the instructions. For every pixel, each tap has `depth` readable numbers; weights and bias cover `blocks`

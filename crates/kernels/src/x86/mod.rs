@@ -13,15 +13,21 @@ mod element;
 mod elementwise;
 mod float;
 mod float_elementwise;
+mod float_matmul;
+mod float_norm;
 mod functions;
 mod gemm;
+mod heads;
 mod isa;
+mod lines;
+mod matmul;
 mod moves;
 mod norm;
 mod portable;
 mod reduce;
 mod requant;
 mod runs;
+mod softmax;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -71,6 +77,8 @@ fn run_u8<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [
         Op::Activation { table: Some(t), .. } => elementwise::table::<I>(call, t, units, scratch),
         Op::Reduce(r) if reduce::supports(r) => reduce::run::<I>(call, r, units, scratch),
         Op::Norm(n) if norm::supports(n) => norm::run::<I>(call, n, units, scratch),
+        Op::Matmul(m) if matmul::supports(m, input_shape(call)) => matmul::run::<I>(call, m, units, scratch),
+        Op::Softmax(s) => softmax::run::<I>(call, s, units, scratch),
         Op::Blend(b) if blend::supports(b) => blend::run::<I>(call, b, units),
         Op::Resize(r) if upsample::supports(r, input_shape(call), call.output_shape()) => {
             upsample::run::<I>(call, units, scratch)
@@ -87,12 +95,15 @@ fn run_float<I: isa::Isa, T: element::Float>(
 ) -> bool {
     use float_elementwise as elementwise;
     match call.op() {
-        Op::Conv(c) if float::supports::<T>(c) => float::run::<I, T>(call, c, units, scratch),
+        Op::Conv(c) if float::supports::<I, T>(c) => float::run::<I, T>(call, c, units, scratch),
         Op::Binary(b) => elementwise::binary::<I, T>(call, b, units, scratch),
         Op::Activation { function, .. } => elementwise::activation::<I, T>(call, *function, units, scratch),
         Op::Reduce(r) if elementwise::supports_reduce(r) => {
             elementwise::reduce::<I, T>(call, r, units, scratch)
         }
+        Op::Norm(n) if float_norm::supports(n) => float_norm::run::<I, T>(call, n, units, scratch),
+        Op::Matmul(m) => float_matmul::run::<I, T>(call, m, units, scratch),
+        Op::Softmax(s) => softmax::run_float::<I, T>(call, s, units, scratch),
         Op::Blend(b) => elementwise::blend::<I, T>(call, b, units, scratch),
         Op::Resize(r) if upsample::supports(r, input_shape(call), call.output_shape()) => {
             elementwise::upsample::<I, T>(call, units, scratch)
@@ -115,8 +126,8 @@ fn run<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]
 fn scratch_bytes<I: isa::Isa>(op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
     let own = match dtype {
         DType::U8 => scratch_u8::<I>(op, input, output),
-        DType::F16 => scratch_float::<f16>(op, input, output),
-        DType::F32 => scratch_float::<f32>(op, input, output),
+        DType::F16 => scratch_float::<I, f16>(op, input, output),
+        DType::F32 => scratch_float::<I, f32>(op, input, output),
     };
     own.max(scalar::scratch_bytes(op, dtype, input, output))
 }
@@ -129,17 +140,22 @@ fn scratch_u8<I: isa::Isa>(op: &Op<'_>, input: Shape, output: Shape) -> usize {
         Op::Binary(_) | Op::Activation { .. } => elementwise::scratch_bytes(output),
         Op::Reduce(r) if reduce::supports(r) => reduce::scratch_bytes::<I>(input),
         Op::Norm(n) if norm::supports(n) => norm::scratch_bytes::<I>(n, input),
+        Op::Softmax(s) => softmax::scratch_bytes(s, output),
+        Op::Matmul(m) if matmul::supports(m, input) => matmul::scratch_bytes(m, input, output),
         Op::Resize(r) if upsample::supports(r, input, output) => upsample::scratch_bytes(input),
         Op::Convert(_) => float_elementwise::convert_scratch(output),
         _ => 0,
     }
 }
 
-fn scratch_float<T: element::Float>(op: &Op<'_>, input: Shape, output: Shape) -> usize {
+fn scratch_float<I: isa::Isa, T: element::Float>(op: &Op<'_>, input: Shape, output: Shape) -> usize {
     match op {
-        Op::Conv(c) if float::supports::<T>(c) => float::scratch_bytes(c, output),
+        Op::Conv(c) if float::supports::<I, T>(c) => float::scratch_bytes::<I, T>(c, output),
         Op::Binary(_) | Op::Activation { .. } => float_elementwise::scratch_bytes(output),
         Op::Reduce(r) if float_elementwise::supports_reduce(r) => float_elementwise::reduce_scratch(input),
+        Op::Norm(n) if float_norm::supports(n) => float_norm::scratch_bytes(output),
+        Op::Matmul(m) => float_matmul::scratch_bytes::<T>(m, input, output),
+        Op::Softmax(_) => softmax::float_scratch(output),
         Op::Blend(_) => float_elementwise::blend_scratch(output),
         Op::Resize(r) if upsample::supports(r, input, output) => float_elementwise::upsample_scratch(input),
         Op::Convert(_) => float_elementwise::convert_scratch(output),
@@ -170,7 +186,7 @@ macro_rules! backend {
                     }
                     Op::Conv(c) if depthwise::supports(c) => concat!($name, "-depthwise"),
                     Op::Conv(c) if gemm::supports::<Self>(c) => concat!($name, "-gemm"),
-                    Op::Conv(c) if float::supports::<f16>(c) || float::supports::<f32>(c) => {
+                    Op::Conv(c) if float::supports::<Self, f16>(c) || float::supports::<Self, f32>(c) => {
                         concat!($name, "-float")
                     }
                     Op::Binary(b) if !eight_bit || elementwise::supports(b) => concat!($name, "-binary"),
@@ -180,7 +196,9 @@ macro_rules! backend {
                     Op::Reduce(r) if !eight_bit && float_elementwise::supports_reduce(r) => {
                         concat!($name, "-reduce")
                     }
-                    Op::Norm(n) if eight_bit && norm::supports(n) => concat!($name, "-norm"),
+                    Op::Norm(n) if norm::supports(n) => concat!($name, "-norm"),
+                    Op::Softmax(_) => concat!($name, "-softmax"),
+                    Op::Matmul(_) => concat!($name, "-matmul"),
                     Op::Blend(b) if !eight_bit || blend::supports(b) => concat!($name, "-blend"),
                     Op::Resize(r) if r.mode == ResizeMode::BilinearHalfPixel => concat!($name, "-resize"),
                     Op::Convert(_) => concat!($name, "-convert"),

@@ -61,4 +61,47 @@ impl Bytes {
         // SAFETY: SSE2 belongs to the architecture; the slice holds 16 bytes.
         unsafe { _mm_storeu_si128(to[..16].as_mut_ptr().cast(), self.0) };
     }
+
+    /// Signed bytes that are less by 128.
+    #[inline]
+    pub(super) fn flip_signs(self) -> Self {
+        // SAFETY: SSE2 belongs to the architecture.
+        Self(unsafe { _mm_xor_si128(self.0, _mm_set1_epi8(-128)) })
+    }
+
+    /// The first four bytes of `a`'s registers and of `b`'s, then the next four of each, and so on.
+    #[inline]
+    pub(super) fn interleave_fours(a: [Self; 4], b: [Self; 4]) -> [Self; 8] {
+        // SAFETY: SSE2 belongs to the architecture.
+        core::array::from_fn(|i| unsafe {
+            let (a, b) = (a[i / 2].0, b[i / 2].0);
+            Self(if i % 2 == 0 { _mm_unpacklo_epi32(a, b) } else { _mm_unpackhi_epi32(a, b) })
+        })
+    }
+
+    /// Of 8 pixels of 8 bytes, register i: byte 2 i of each pixel, then byte 2 i + 1 of each.
+    #[inline]
+    pub(super) fn planes([a, b, c, d]: [Self; 4]) -> [Self; 4] {
+        // SAFETY: SSE2 belongs to the architecture.
+        unsafe {
+            // Pixels 0 and 4, 1 and 5, 2 and 6, 3 and 7 by bytes; then those by bytes of even and of odd pixels; then all.
+            let (p04, p15) = (_mm_unpacklo_epi8(a.0, c.0), _mm_unpackhi_epi8(a.0, c.0));
+            let (p26, p37) = (_mm_unpacklo_epi8(b.0, d.0), _mm_unpackhi_epi8(b.0, d.0));
+            let (even_low, even_high) = (_mm_unpacklo_epi8(p04, p26), _mm_unpackhi_epi8(p04, p26));
+            let (odd_low, odd_high) = (_mm_unpacklo_epi8(p15, p37), _mm_unpackhi_epi8(p15, p37));
+            [
+                Self(_mm_unpacklo_epi8(even_low, odd_low)),
+                Self(_mm_unpackhi_epi8(even_low, odd_low)),
+                Self(_mm_unpacklo_epi8(even_high, odd_high)),
+                Self(_mm_unpackhi_epi8(even_high, odd_high)),
+            ]
+        }
+    }
+
+    /// Half `half` of `a`, then that of `b`.
+    #[inline]
+    pub(super) fn joined(a: Self, b: Self, half: usize) -> Self {
+        // SAFETY: SSE2 belongs to the architecture.
+        Self(unsafe { if half == 0 { _mm_unpacklo_epi64(a.0, b.0) } else { _mm_unpackhi_epi64(a.0, b.0) } })
+    }
 }

@@ -10,7 +10,7 @@ use crate::x86::float_elementwise::{FloatBlend, FloatUpsample};
 use crate::x86::norm::NormRow;
 use crate::x86::requant::Requant;
 use crate::x86::upsample::{self, UpsampleRow};
-use crate::x86::{functions, portable};
+use crate::x86::{functions, lines, portable};
 
 /// See [`crate::x86::isa::Isa::sum`].
 ///
@@ -69,7 +69,9 @@ pub(super) unsafe fn add_squares(row: *const u8, n: usize, period: usize, zero: 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn layer_norm(row: &NormRow<'_>) {
     // SAFETY: passed on.
-    unsafe { portable::layer_norm(row, |v| _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(v)))) }
+    unsafe {
+        portable::layer_norm(row, |v| _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(v))));
+    }
 }
 
 /// See [`crate::x86::isa::Isa::response_norm`].
@@ -170,4 +172,70 @@ pub(super) unsafe fn quantise(from: *const f32, to: *mut u8, n: usize, per_step:
 pub(super) unsafe fn dequantise(from: *const u8, to: *mut f32, n: usize, quant: Quant) {
     // SAFETY: passed on.
     unsafe { functions::dequantise(from, to, n, quant) }
+}
+
+/// See [`crate::x86::isa::Isa::softmax`].
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn softmax(from: *const u8, to: *mut u8, n: usize, exp: &[u16; 256], shares: *mut u32) {
+    // SAFETY: passed on.
+    unsafe { lines::softmax(from, to, n, exp, shares) }
+}
+
+/// See [`crate::x86::isa::Isa::softmax_float`].
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn softmax_float(v: *mut f32, n: usize) {
+    // SAFETY: passed on.
+    unsafe { lines::softmax_float(v, n) }
+}
+
+/// See [`crate::x86::isa::Isa::layer_norm_float`].
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn layer_norm_float(
+    from: *const f32,
+    to: *mut f32,
+    n: usize,
+    gamma: *const f32,
+    beta: *const f32,
+    epsilon: f32,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        lines::layer_norm(from, to, n, gamma, beta, epsilon, |v| _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(v))));
+    }
+}
+
+/// See [`crate::x86::isa::Isa::add_squares_float`].
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn add_squares_float(from: *const f32, pixels: usize, channels: usize, acc: *mut f32) {
+    // SAFETY: passed on.
+    unsafe { lines::add_squares(from, pixels, channels, acc) }
+}
+
+/// See [`crate::x86::isa::Isa::response_norm_float`].
+///
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn response_norm_float(
+    from: *const f32,
+    to: *mut f32,
+    pixels: usize,
+    channels: usize,
+    gain: *const f32,
+    beta: *const f32,
+) {
+    // SAFETY: passed on.
+    unsafe { lines::response_norm(from, to, pixels, channels, gain, beta) }
 }

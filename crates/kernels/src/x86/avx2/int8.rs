@@ -42,6 +42,12 @@ macro_rules! kernels {
             unsafe {
                 let bias = [_mm256_loadu_si256(row.bias.cast()), _mm256_loadu_si256(row.bias.add(8).cast())];
                 let mut acc = [bias; P];
+                if !row.row_bias.is_null() {
+                    for (p, acc) in acc.iter_mut().enumerate() {
+                        let v = _mm256_set1_epi32(row.row_bias.add(x + p).read());
+                        *acc = acc.map(|a| _mm256_add_epi32(a, v));
+                    }
+                }
                 let mut weights = row.weights;
                 for tap in row.taps {
                     let mut from = tap.add(x * row.step);

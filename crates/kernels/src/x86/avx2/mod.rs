@@ -52,6 +52,7 @@ macro_rules! isa {
         impl Isa for $token {
             const VECTOR: usize = 32;
             const BLOCKS: usize = 1;
+            const FLOAT_BLOCKS: usize = 1;
             const PAIRS: bool = false;
             const PLANES: &'static [(u8, u8)] = &[];
 
@@ -87,6 +88,45 @@ macro_rules! isa {
 
             fn sum_at(e: usize) -> usize {
                 e
+            }
+
+            unsafe fn softmax(from: *const u8, to: *mut u8, n: usize, exp: &[u16; 256], shares: *mut u32) {
+                // SAFETY: the caller keeps the contract of `Isa::softmax`.
+                unsafe { functions::softmax(from, to, n, exp, shares) }
+            }
+
+            unsafe fn softmax_float(v: *mut f32, n: usize) {
+                // SAFETY: the caller keeps the contract of `Isa::softmax_float`.
+                unsafe { functions::softmax_float(v, n) }
+            }
+
+            unsafe fn layer_norm_float(
+                from: *const f32,
+                to: *mut f32,
+                n: usize,
+                gamma: *const f32,
+                beta: *const f32,
+                epsilon: f32,
+            ) {
+                // SAFETY: the caller keeps the contract of `Isa::layer_norm_float`.
+                unsafe { functions::layer_norm_float(from, to, n, gamma, beta, epsilon) }
+            }
+
+            unsafe fn add_squares_float(from: *const f32, pixels: usize, channels: usize, acc: *mut f32) {
+                // SAFETY: the caller keeps the contract of `Isa::add_squares_float`.
+                unsafe { functions::add_squares_float(from, pixels, channels, acc) }
+            }
+
+            unsafe fn response_norm_float(
+                from: *const f32,
+                to: *mut f32,
+                pixels: usize,
+                channels: usize,
+                gain: *const f32,
+                beta: *const f32,
+            ) {
+                // SAFETY: the caller keeps the contract of `Isa::response_norm_float`.
+                unsafe { functions::response_norm_float(from, to, pixels, channels, gain, beta) }
             }
 
             unsafe fn gemm_float(row: &FloatRow<'_>, _: usize) {

@@ -51,7 +51,8 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
     let finish = Finish::new(&Requant { zero_point: 0, finish: op.finish });
     let factors = _mm512_set1_epi32((op.fixed.a & 0xffff) | op.fixed.b << 16);
     let offset = _mm512_set1_epi32(op.fixed.offset);
-    let shift = _mm_cvtsi32_si128(op.fixed.shift.cast_signed());
+    // One shift a lane is one instruction, one shift for all is two.
+    let shift = _mm512_set1_epi32(op.fixed.shift.cast_signed());
     let zero = _mm512_setzero_si512();
     let mut at = 0;
     while at < n {
@@ -60,7 +61,7 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
             let (a, b) = (load(a.add(at), n - at), load(b.add(at), n - at));
             // Pairs (a, b) of 16-bit numbers times the pair of factors.
             let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
-            let weigh = |p| _mm512_sra_epi32(_mm512_dpwssd_epi32(offset, p, factors), shift);
+            let weigh = |p| _mm512_srav_epi32(_mm512_dpwssd_epi32(offset, p, factors), shift);
             let v = [
                 weigh(_mm512_unpacklo_epi8(low, zero)),
                 weigh(_mm512_unpackhi_epi8(low, zero)),

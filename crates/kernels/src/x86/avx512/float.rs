@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::tiles::{Tiles, cover, opaque};
 use crate::x86::float::FloatRow;
 
 /// Elements `at..at + 16` of half-precision or f32 numbers.
@@ -51,77 +52,163 @@ fn lanes(channels: usize, b: usize) -> __mmask16 {
 ///
 /// # Safety
 /// As there.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
 pub(super) unsafe fn gemm(row: &FloatRow<'_>, blocks: usize) {
     // SAFETY: passed on.
     unsafe {
-        match (row.half, blocks) {
-            (false, 1) => tiles::<12, 1, false>(row),
-            (false, 2) => tiles::<12, 2, false>(row),
-            (false, 3) => tiles::<8, 3, false>(row),
-            (false, _) => tiles::<6, 4, false>(row),
-            (true, 1) => tiles::<12, 1, true>(row),
-            (true, 2) => tiles::<12, 2, true>(row),
-            (true, 3) => tiles::<8, 3, true>(row),
-            (true, _) => tiles::<6, 4, true>(row),
+        if row.half {
+            gemm_of::<true>(row, blocks);
+        } else {
+            gemm_of::<false>(row, blocks);
         }
     }
 }
 
-/// Covers the row with tiles of `P` pixels, the last one moved left, or with single pixels if it is shorter than a tile.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
-unsafe fn tiles<const P: usize, const B: usize, const HALF: bool>(row: &FloatRow<'_>) {
+/// Half-precision weights are converted for each tile: tiles are high, so that this is one instruction for 12 or 16.
+unsafe fn gemm_of<const HALF: bool>(row: &FloatRow<'_>, blocks: usize) {
     let n = row.pixels;
-    // SAFETY: every tile covers pixels inside 0..n.
+    // SAFETY: every tile covers pixels inside 0..n, or pairs whose first pixel is.
     unsafe {
-        if n < P {
-            for x in 0..n {
-                tile::<1, B, HALF>(row, x);
-            }
-            return;
-        }
-        for x in (0..n).step_by(P) {
-            tile::<P, B, HALF>(row, x.min(n - P));
+        if row.pairs {
+            let sizes: [(usize, Tiles<FloatRow<'_>>); 4] = [
+                (16, pairs::<4, 4, HALF>),
+                (8, pairs::<2, 4, HALF>),
+                (4, pairs::<1, 4, HALF>),
+                (1, pairs::<1, 1, HALF>),
+            ];
+            cover(row, n.div_ceil(2), &sizes);
+        } else if blocks == 1 {
+            let sizes: [(usize, Tiles<FloatRow<'_>>); 4] = [
+                (16, tiles::<4, 4, 1, HALF>),
+                (8, tiles::<2, 4, 1, HALF>),
+                (4, tiles::<1, 4, 1, HALF>),
+                (1, tiles::<1, 1, 1, HALF>),
+            ];
+            cover(row, n, &sizes);
+        } else {
+            let sizes: [(usize, Tiles<FloatRow<'_>>); 3] =
+                [(12, tiles::<3, 4, 2, HALF>), (4, tiles::<1, 4, 2, HALF>), (1, tiles::<1, 1, 2, HALF>)];
+            cover(row, n, &sizes);
         }
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
-unsafe fn tile<const P: usize, const B: usize, const HALF: bool>(row: &FloatRow<'_>, x: usize) {
-    let block = row.taps.len() * row.depth * 16;
-    let mut acc = [[_mm512_setzero_ps(); B]; P];
-    // SAFETY: bias and weights cover B blocks, pixels x..x + P have `depth` numbers at each tap, and their `channels`
-    // outputs may be written.
-    unsafe {
-        for b in 0..B {
-            let bias = _mm512_loadu_ps(row.bias.add(16 * b));
-            for a in &mut acc {
-                a[b] = bias;
+/// Adds the products of number `$k` of a run to the sums of a tile.
+macro_rules! step {
+    ($k:literal, $acc:ident, $lines:ident, $weights:ident, $step:ident, $block:ident) => {
+        let mut w = [_mm512_setzero_ps(); B];
+        for (b, w) in w.iter_mut().enumerate() {
+            *w = load::<HALF>($weights, b * $block + $k * 16);
+        }
+        for (line, acc) in $lines.iter().zip(&mut $acc) {
+            for (p, acc) in acc.iter_mut().enumerate() {
+                let v = _mm512_set1_ps(line.add(p * $step + $k).read());
+                for (acc, w) in acc.iter_mut().zip(w) {
+                    *acc = _mm512_fmadd_ps(v, w, *acc);
+                }
             }
         }
-        let mut at = 0;
-        for tap in row.taps {
-            let mut from = tap.add(x * row.step);
-            for _ in 0..row.depth {
-                let mut w = [_mm512_setzero_ps(); B];
-                for (b, w) in w.iter_mut().enumerate() {
-                    *w = load::<HALF>(row.weights, at + b * block);
+    };
+}
+
+/// Computes `count` tiles of `N` lines of `L` pixels each, times `B` blocks, from pixel `x` on.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
+unsafe fn tiles<const N: usize, const L: usize, const B: usize, const HALF: bool>(
+    row: &FloatRow<'_>,
+    x: usize,
+    count: usize,
+) {
+    let (step, block) = (row.step, row.taps.len() * row.depth * 16);
+    let size = if HALF { 2 } else { 4 };
+    // SAFETY: bias and weights cover B blocks, pixels x..x + count * N * L have `depth` numbers at each tap, and their
+    // `channels` outputs may be written.
+    unsafe {
+        let mut bias = [_mm512_setzero_ps(); B];
+        for (b, bias) in bias.iter_mut().enumerate() {
+            *bias = _mm512_loadu_ps(row.bias.add(16 * b));
+        }
+        for x in (x..x + count * N * L).step_by(N * L) {
+            let mut acc = [[bias; L]; N];
+            let mut weights = row.weights;
+            for tap in row.taps {
+                let mut lines = core::array::from_fn::<_, N, _>(|i| tap.wrapping_add((x + i * L) * step));
+                let mut left = row.depth;
+                while left >= 4 {
+                    lines = lines.map(opaque);
+                    step!(0, acc, lines, weights, step, block);
+                    step!(1, acc, lines, weights, step, block);
+                    step!(2, acc, lines, weights, step, block);
+                    step!(3, acc, lines, weights, step, block);
+                    lines = lines.map(|l| l.add(4));
+                    weights = weights.add(4 * 16 * size);
+                    left -= 4;
                 }
-                for (p, acc) in acc.iter_mut().enumerate() {
-                    let v = _mm512_set1_ps(from.add(p * row.step).read());
-                    for (acc, w) in acc.iter_mut().zip(w) {
-                        *acc = _mm512_fmadd_ps(v, w, *acc);
+                while left > 0 {
+                    lines = lines.map(opaque);
+                    step!(0, acc, lines, weights, step, block);
+                    lines = lines.map(|l| l.add(1));
+                    weights = weights.add(16 * size);
+                    left -= 1;
+                }
+            }
+            for (i, acc) in acc.iter().enumerate() {
+                for (p, acc) in acc.iter().enumerate() {
+                    for (b, v) in acc.iter().enumerate() {
+                        let at = (x + i * L + p) * row.out_pixel + b * 16;
+                        store::<HALF>(row, at, lanes(row.channels, b), *v);
                     }
                 }
-                from = from.add(1);
-                at += 16;
             }
         }
-        for (p, acc) in acc.iter().enumerate() {
-            for (b, v) in acc.iter().enumerate() {
-                store::<HALF>(row, (x + p) * row.out_pixel + b * 16, lanes(row.channels, b), *v);
+    }
+}
+
+/// Computes `count` tiles of `N` lines of `L` pairs of pixels from pair `x` on: half a register of weights, each channel's
+/// doubled, meets two pixels at once. What the last pairs read past the row is slack.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
+unsafe fn pairs<const N: usize, const L: usize, const HALF: bool>(
+    row: &FloatRow<'_>,
+    x: usize,
+    count: usize,
+) {
+    let size = if HALF { 2 } else { 4 };
+    let double = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    let apart = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    // SAFETY: as for `tiles`, with two numbers of two pixels for each of one; stores are masked to the channels of pixels
+    // that exist.
+    unsafe {
+        let bias = _mm512_permutexvar_ps(double, _mm512_loadu_ps(row.bias));
+        let mask = lanes(row.channels.min(8), 0);
+        for x in (x..x + count * N * L).step_by(N * L) {
+            let mut acc = [[bias; L]; N];
+            let mut weights = row.weights;
+            for tap in row.taps {
+                let mut lines = core::array::from_fn::<_, N, _>(|i| tap.wrapping_add((x + i * L) * row.step));
+                for _ in 0..row.depth {
+                    lines = lines.map(opaque);
+                    let w = _mm512_permutexvar_ps(double, load::<HALF>(weights, 0));
+                    for (line, acc) in lines.iter().zip(&mut acc) {
+                        for (p, acc) in acc.iter_mut().enumerate() {
+                            let pair = line.add(p * row.step).cast::<f64>().read_unaligned();
+                            let v = _mm512_castpd_ps(_mm512_set1_pd(pair));
+                            *acc = _mm512_fmadd_ps(v, w, *acc);
+                        }
+                    }
+                    lines = lines.map(|l| l.add(2));
+                    weights = weights.add(16 * size);
+                }
+            }
+            for (i, acc) in acc.iter().enumerate() {
+                for (p, v) in acc.iter().enumerate() {
+                    let first = 2 * (x + i * L + p);
+                    let v = _mm512_permutexvar_ps(apart, *v);
+                    store::<HALF>(row, first * row.out_pixel, mask, v);
+                    if first + 1 < row.pixels {
+                        let second = _mm512_shuffle_f32x4::<0b11_10_11_10>(v, v);
+                        store::<HALF>(row, (first + 1) * row.out_pixel, mask, second);
+                    }
+                }
             }
         }
     }
@@ -195,6 +282,11 @@ pub(super) unsafe fn widen(
     pixels: usize,
     len: usize,
 ) {
+    if len == 2 && from_pitch == 16 && to_pitch == 8 {
+        // SAFETY: passed on.
+        unsafe { widen_pairs(from, to.cast(), pixels) };
+        return;
+    }
     // Without gaps, all pixels are one.
     let whole = from_pitch == len * 2 && to_pitch == len * 4;
     let (pixels, len) = if whole { (1, pixels * len) } else { (pixels, len) };
@@ -207,6 +299,29 @@ pub(super) unsafe fn widen(
                 let v = _mm256_maskz_loadu_epi16(mask, from.cast::<i16>().add(at));
                 _mm512_mask_storeu_ps(to.add(at), mask, _mm512_cvtph_ps(v));
             }
+        }
+    }
+}
+
+/// Widens two numbers of each pixel of eight: a row of a plane of logits, in blocks of 2 x 2.
+///
+/// # Safety
+/// As for [`widen`] of such pixels.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
+unsafe fn widen_pairs(from: *const u8, to: *mut f32, pixels: usize) {
+    let every_fourth = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0);
+    for at in (0..pixels).step_by(8) {
+        let n = (pixels - at).min(8);
+        // The first words of the pixels that are there.
+        let mask = 0x1111_1111_u32 >> (32 - 4 * n);
+        // SAFETY: two numbers of pixels at..at + n, and of the result.
+        unsafe {
+            let from = from.add(at * 16);
+            let low = _mm512_maskz_loadu_epi32(mask as u16, from.cast());
+            let high = _mm512_maskz_loadu_epi32((mask >> 16) as u16, from.wrapping_add(64).cast());
+            let v = _mm512_permutex2var_epi32(low, every_fourth, high);
+            let v = _mm512_cvtph_ps(_mm512_castsi512_si256(v));
+            _mm512_mask_storeu_ps(to.add(at * 2), lanes(2 * n, 0), v);
         }
     }
 }

@@ -10,10 +10,8 @@
 use core::arch::x86_64::*;
 
 use super::finish::{Finish, in_order, store8, store16};
+use super::tiles::{Tiles, cover, opaque};
 use crate::x86::gemm::GemmRow;
-
-/// Computes tiles: of a row, from a pixel (or pair) on, that many.
-type Tiles = unsafe fn(&GemmRow<'_>, usize, usize);
 
 /// See [`crate::x86::isa::Isa::gemm`].
 ///
@@ -25,12 +23,12 @@ pub(super) unsafe fn run(row: &GemmRow<'_>, blocks: usize) {
     unsafe {
         match blocks {
             1 if row.pairs => {
-                let sizes: [(usize, Tiles); 4] =
+                let sizes: [(usize, Tiles<GemmRow<'_>>); 4] =
                     [(16, pairs::<4, 4>), (8, pairs::<2, 4>), (4, pairs::<1, 4>), (1, pairs::<1, 1>)];
                 cover(row, n.div_ceil(2), &sizes);
             }
             1 => {
-                let sizes: [(usize, Tiles); 4] = [
+                let sizes: [(usize, Tiles<GemmRow<'_>>); 4] = [
                     (16, tiles::<4, 4, 1>),
                     (8, tiles::<2, 4, 1>),
                     (4, tiles::<1, 4, 1>),
@@ -43,37 +41,6 @@ pub(super) unsafe fn run(row: &GemmRow<'_>, blocks: usize) {
             _ => cover(row, n, &[(6, tiles::<2, 3, 4>), (2, tiles::<1, 2, 4>), (1, tiles::<1, 1, 4>)]),
         }
     }
-}
-
-/// Covers `0..n` with tiles of the first size, what is left with the next ones. The last tile of a size may be moved left
-/// and compute some positions twice, if that costs less than smaller tiles.
-///
-/// # Safety
-/// The functions may be called for any tile inside `0..n`.
-unsafe fn cover(row: &GemmRow<'_>, n: usize, sizes: &[(usize, Tiles)]) {
-    let mut at = 0;
-    for (size, tiles) in sizes {
-        let (whole, left) = ((n - at) / size, (n - at) % size);
-        // SAFETY: inside 0..n.
-        unsafe {
-            if whole > 0 {
-                tiles(row, at, whole);
-                at += whole * size;
-            }
-            if n >= *size && left > size / 2 {
-                tiles(row, n - size, 1);
-                return;
-            }
-        }
-    }
-}
-
-/// A pointer about which the compiler knows nothing, so that it computes no addresses from other pointers.
-#[inline]
-fn opaque(mut p: *const u8) -> *const u8 {
-    // SAFETY: no instruction.
-    unsafe { core::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) };
-    p
 }
 
 /// Adds the products of group `$k` of 4 bytes to the sums of a tile.
@@ -128,6 +95,14 @@ unsafe fn tiles<const N: usize, const L: usize, const B: usize>(row: &GemmRow<'_
         }
         for x in (x..x + count * N * L).step_by(N * L) {
             let mut acc = [[bias; L]; N];
+            if !row.row_bias.is_null() {
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    for (p, acc) in acc.iter_mut().enumerate() {
+                        let v = _mm512_set1_epi32(row.row_bias.add(x + i * L + p).read());
+                        *acc = acc.map(|a| _mm512_add_epi32(a, v));
+                    }
+                }
+            }
             let mut weights = row.weights;
             for tap in row.taps {
                 let mut lines = core::array::from_fn::<_, N, _>(|i| tap.wrapping_add((x + i * L) * step));

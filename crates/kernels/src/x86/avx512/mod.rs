@@ -9,6 +9,7 @@ mod functions;
 mod gemm;
 mod norm;
 mod planes;
+mod tiles;
 
 use fusionproxy_format::{Activation, BinaryOp, Quant};
 
@@ -47,6 +48,7 @@ impl Avx512Vnni {
 impl Isa for Avx512Vnni {
     const VECTOR: usize = 64;
     const BLOCKS: usize = 4;
+    const FLOAT_BLOCKS: usize = 2;
     const PAIRS: bool = true;
     const PLANES: &'static [(u8, u8)] = planes::WINDOWS;
 
@@ -112,6 +114,45 @@ impl Isa for Avx512Vnni {
     unsafe fn response_norm(row: &NormRow<'_>) {
         // SAFETY: the caller keeps the contract of `Isa::response_norm`.
         unsafe { norm::response_norm(row) }
+    }
+
+    unsafe fn softmax(from: *const u8, to: *mut u8, n: usize, exp: &[u16; 256], shares: *mut u32) {
+        // SAFETY: the caller keeps the contract of `Isa::softmax`.
+        unsafe { functions::softmax(from, to, n, exp, shares) }
+    }
+
+    unsafe fn softmax_float(v: *mut f32, n: usize) {
+        // SAFETY: the caller keeps the contract of `Isa::softmax_float`.
+        unsafe { functions::softmax_float(v, n) }
+    }
+
+    unsafe fn layer_norm_float(
+        from: *const f32,
+        to: *mut f32,
+        n: usize,
+        gamma: *const f32,
+        beta: *const f32,
+        epsilon: f32,
+    ) {
+        // SAFETY: the caller keeps the contract of `Isa::layer_norm_float`.
+        unsafe { functions::layer_norm_float(from, to, n, gamma, beta, epsilon) }
+    }
+
+    unsafe fn add_squares_float(from: *const f32, pixels: usize, channels: usize, acc: *mut f32) {
+        // SAFETY: the caller keeps the contract of `Isa::add_squares_float`.
+        unsafe { functions::add_squares_float(from, pixels, channels, acc) }
+    }
+
+    unsafe fn response_norm_float(
+        from: *const f32,
+        to: *mut f32,
+        pixels: usize,
+        channels: usize,
+        gain: *const f32,
+        beta: *const f32,
+    ) {
+        // SAFETY: the caller keeps the contract of `Isa::response_norm_float`.
+        unsafe { functions::response_norm_float(from, to, pixels, channels, gain, beta) }
     }
 
     unsafe fn gemm_float(row: &FloatRow<'_>, blocks: usize) {

@@ -1,5 +1,6 @@
 //! Every backend of this CPU against the scalar kernels.
 
+mod attention;
 mod conv;
 mod elementwise;
 mod float;
