@@ -1,12 +1,17 @@
-"""Posterior samples of a fused frame: an unconditional diffusion prior with DDFM's likelihood step.
+"""Posterior samples of a fused frame: an unconditional diffusion prior with a likelihood step after DDFM.
 
 DDFM (Zhao et al., ICCV 2023, arXiv 2303.06840) writes x = f - v and y = i - v for the fused frame f, the visible v
-and the infrared i, and models y given x, and x itself, as Laplace variables, with a smoothness penalty on x:
+and the infrared i, and models y - x and x as Laplace variables, with a smoothness penalty on x:
 
-    p(y | x) ~ exp(-|y - x| / sqrt(gamma / 2)),   p(x) ~ exp(-|x| / sqrt(rho / 2)) exp(-psi |grad x|^2 / 2)
+    p(y | x) ~ exp(-|y - x| / sqrt(gamma / 2)),   p(x) ~ exp(-|x| / sqrt(gamma / 2)) exp(-psi |grad x|^2 / 2)
 
 A Laplace variable is a Gaussian whose variance (here m and n) is exponentially distributed, so expectation
 maximisation alternates closed forms. One round of it corrects the clean estimate of every DDIM step.
+
+Two choices differ from DDFM, made on samples. Both variables share one scale: with a scale each, the modality that
+is nearer by chance is trusted ever more, and every sample ends as the infrared frame. With one, any value between
+the two sources is as likely as any other, and the prior decides. And distances include the estimate's own
+uncertainty, which at the first steps is far larger than any distance: samples begin at the average.
 """
 
 from collections.abc import Iterator
@@ -23,28 +28,22 @@ from .errors import UserError
 
 #: Weight of the smoothness of f - v, and of the split that lets a Fourier transform solve for it.
 PSI, ETA = 0.5, 0.1
-#: Distances below this (images in -1..1) count as this: half a grey level.
-FLOOR = 1 / 255
+#: Smallest uncertainty of an estimate, images in -1..1.
+FLOOR = 0.1
 
 
-@dataclass(frozen=True)
-class Scales:
-    """Means of the two exponential variances, in the units of images in -1..1, squared."""
-
-    gamma: float = 1.0
-    rho: float = 1.0
-
-
-def expectation(x: torch.Tensor, y: torch.Tensor, s: Scales) -> tuple[torch.Tensor, torch.Tensor, Scales]:
-    """E[1/m], E[1/n], and the scales that maximise the likelihood given E[m], E[n].
+def expectation(
+    x: torch.Tensor, y: torch.Tensor, scale: float, spread: float
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """E[1/m], E[1/n], and the scale gamma that maximises the likelihood given E[m] and E[n].
 
     1/m follows an inverse Gaussian of mean sqrt(2 / gamma) / |y - x| and shape 2 / gamma, so that
-    E[m] = |y - x| sqrt(gamma / 2) + gamma / 2; likewise n, with x and rho. E[1/n] is kept to twice E[1/m], as
-    the authors' program does, or the sparse prior would hold f at v wherever it began there.
+    E[m] = |y - x| sqrt(gamma / 2) + gamma / 2; n likewise, with x. `spread` is the standard deviation of x, and
+    the distances are sqrt(distance^2 + spread^2).
     """
-    m = (2 / s.gamma) ** 0.5 / (y - x).abs().clamp(min=FLOOR)
-    n = torch.minimum((2 / s.rho) ** 0.5 / x.abs().clamp(min=FLOOR), 2 * m)
-    return m, n, Scales(float((1 / m + s.gamma / 2).mean()), float((1 / n + s.rho / 2).mean()))
+    k = (2 / scale) ** 0.5
+    m, n = (k / (d.square() + spread**2).sqrt() for d in (y - x, x))
+    return m, n, float(((1 / m + 1 / n) / 2 + scale / 2).mean())
 
 
 def smooth(x: torch.Tensor) -> torch.Tensor:
@@ -60,11 +59,13 @@ def maximisation(x: torch.Tensor, y: torch.Tensor, m: torch.Tensor, n: torch.Ten
     return (m * y + ETA * smooth(x)) / (m + n + ETA)
 
 
-def likelihood_step(f: torch.Tensor, vis: torch.Tensor, ir: torch.Tensor, s: Scales) -> tuple[torch.Tensor, Scales]:
+def likelihood_step(
+    f: torch.Tensor, vis: torch.Tensor, ir: torch.Tensor, scale: float, spread: float
+) -> tuple[torch.Tensor, float]:
     """One round of expectation maximisation on the estimate `f` of the fused frame, all [N, 1, H, W] in -1..1."""
     x, y = f - vis, ir - vis
-    m, n, s = expectation(x, y, s)
-    return vis + maximisation(x, y, m, n), s
+    m, n, scale = expectation(x, y, scale, spread)
+    return vis + maximisation(x, y, m, n), scale
 
 
 @torch.no_grad()
@@ -76,12 +77,13 @@ def posterior_sample(
     pad = (0, -w % net.stride, 0, -h % net.stride)
     v, i = (F.pad(x, pad, mode="replicate") * 2 - 1 for x in (vis, ir))
     x = torch.randn(v.expand(-1, net.channels, -1, -1).shape, generator=generator).to(v)
-    scales, fused = Scales(), v
+    scale, fused = 1.0, v
     for t, share, following in schedule(steps):
         noise = net(x, torch.full((len(x),), t, device=x.device))
         clean = clean_estimate(x, noise, share)
         luma = clean.mean(1, keepdim=True)
-        fused, scales = likelihood_step(luma, v, i, scales)
+        spread = max(FLOOR, ((1 - share) / share) ** 0.5)
+        fused, scale = likelihood_step(luma, v, i, scale, spread)
         x = ddim_step(clean + (fused - luma), noise, share, following, eta, generator)
     return ((fused[..., :h, :w] + 1) / 2).clamp(0, 1)
 

@@ -10,9 +10,7 @@ from fusionproxy_models import guided, mask_difuser
 from fusionproxy_models.data import load_pairs
 from fusionproxy_models.ddfm import (
     ETA,
-    FLOOR,
     PSI,
-    Scales,
     expectation,
     likelihood_step,
     maximisation,
@@ -49,15 +47,15 @@ def test_ddim_inverts_noising_and_its_variance_is_right():
 
 
 def test_expectation_by_formula():
-    x, y, s = torch.tensor([[[[0.1, -0.3]]]]), torch.tensor([[[[0.5, 0.2]]]]), Scales(0.7, 0.4)
-    m, n, new = expectation(x, y, s)
-    em = en = 0.0
+    x, y, gamma, spread = torch.tensor([[[[0.1, -0.3]]]]), torch.tensor([[[[0.5, 0.2]]]]), 0.7, 0.2
+    m, n, new = expectation(x, y, gamma, spread)
+    total = 0.0
     for k, (a, b) in enumerate([(0.1, 0.5), (-0.3, 0.2)]):
-        wm = math.sqrt(2 / 0.7) / abs(b - a)
-        wn = min(math.sqrt(2 / 0.4) / abs(a), 2 * wm)
+        near, far = math.hypot(a, spread), math.hypot(b - a, spread)
+        wm, wn = math.sqrt(2 / gamma) / far, math.sqrt(2 / gamma) / near
         assert (m[..., k].item(), n[..., k].item()) == pytest.approx((wm, wn), rel=1e-5)
-        em, en = em + (1 / wm + 0.35) / 2, en + (1 / wn + 0.2) / 2
-    assert (new.gamma, new.rho) == pytest.approx((em, en), rel=1e-5)
+        total += far * math.sqrt(gamma / 2) + gamma / 2 + near * math.sqrt(gamma / 2) + gamma / 2
+    assert new == pytest.approx(total / 4, rel=1e-5)
 
 
 def test_the_laplace_variable_is_that_mixture_of_gaussians():
@@ -88,13 +86,19 @@ def test_maximisation_is_the_minimum():
     assert q.grad.abs().max() < 1e-5
 
 
-def test_the_likelihood_keeps_the_fused_frame_between_its_sources():
-    vis, ir = torch.full((1, 1, 16, 16), -0.5), torch.full((1, 1, 16, 16), 0.5)
-    f, s = torch.full((1, 1, 16, 16), 0.1), Scales()
-    for _ in range(50):
-        f, s = likelihood_step(f, vis, ir, s)
-    assert (f > -0.5 - 1e-4).all() and (f < 0.5 + 1e-4).all() and s.gamma >= FLOOR**2
-    same, _ = likelihood_step(vis, vis, vis, Scales())
+def test_the_likelihood_keeps_the_frame_between_its_sources():
+    """Beyond them it pulls hard; between them it leaves a sure estimate alone and averages an unsure one."""
+    vis, ir = torch.full((1, 1, 16, 16), -0.2), torch.full((1, 1, 16, 16), 0.2)
+
+    def step(start, spread):
+        f, _ = likelihood_step(torch.full_like(vis, start), vis, ir, 1.0, spread)
+        assert f.std() < 1e-6
+        return f.mean().item()
+
+    assert step(0.9, 0.01) < 0.25 and step(-0.9, 0.01) > -0.25
+    assert 0.1 < step(0.15, 0.01) <= 0.2
+    assert step(0.15, 100.0) == pytest.approx(0, abs=0.15)
+    same, _ = likelihood_step(vis, vis, vis, 1.0, 0.1)
     torch.testing.assert_close(same, vis)
 
 
@@ -132,8 +136,7 @@ def test_a_sample_follows_the_prior_where_the_sources_allow_it():
     bright = torch.zeros(1, 1, 16, 16)
     bright[..., 8:] = 1
     got = posterior_sample(Perfect(bright * 2 - 1), v, i, 10, torch.Generator().manual_seed(0))
-    # E[1/n] <= 2 E[1/m] leaves at least a third of the infrared in the frame
-    assert got[..., :6].mean() == pytest.approx(1 / 3, abs=0.02) and got[..., 10:].mean() > 0.9
+    assert got[..., :6].mean() < 0.2 and got[..., 10:].mean() > 0.8
 
 
 @pytest.fixture(scope="module")
