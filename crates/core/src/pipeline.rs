@@ -11,7 +11,7 @@ use fusionproxy_kernels::{Backend, Workers};
 use crate::align::Warp;
 use crate::colour;
 use crate::executor::{Executor, RunError, Visible};
-use crate::frame::{FrameError, Image, InfraredFrame, Plane, RgbImage, VisibleFrame};
+use crate::frame::{FrameError, Image, InfraredFrame, Plane, RgbImage, VisibleFormat, VisibleFrame};
 use crate::gain::{Follow, GainControl};
 
 /// What a pipeline is made for; its buffer's size follows from it.
@@ -132,24 +132,12 @@ impl<'b> Pipeline<'b> {
         out: &mut [u8],
         stride: usize,
     ) -> Result<(), PipelineError> {
-        let PipelineShape { visible: (w, h), infrared: (iw, ih), input_channels, fused_channels } =
-            self.shape;
+        let PipelineShape { visible: (w, h), input_channels, fused_channels, .. } = self.shape;
         expect("visible frame", (visible.width(), visible.height()), (w, h))?;
-        expect("infrared frame", (infrared.width(), infrared.height()), (iw, ih))?;
-        // The constructor has measured the buffer.
-        let (thermal, rest) = self.buffer.split_at_mut(iw * ih);
-        let (aligned, rest) = rest.split_at_mut(w * h);
+        expect("infrared frame", (infrared.width(), infrared.height()), self.shape.infrared)?;
+        let ((thermal, aligned), rest) = split(self.shape, self.buffer);
         let (input, fused) = rest.split_at_mut(w * h * input_channels);
-
-        self.gain.observe(infrared, follow);
-        let infrared = if let Some(warp) = &self.warp {
-            self.gain.apply(infrared, 0..ih, thermal, iw)?;
-            warp.run(&Plane::new(iw, ih, iw, thermal)?, 0..h, aligned, w)?;
-            Plane::new(w, h, w, aligned)?
-        } else {
-            self.gain.apply(infrared, 0..ih, aligned, iw)?;
-            Plane::new(w, h, w, aligned)?
-        };
+        let infrared = align(&mut self.gain, self.warp.as_ref(), infrared, follow, (w, h), thermal, aligned)?;
         let network_input = if input_channels == 3 {
             colour::rgb(visible, 0..h, input, w * 3)?;
             Visible::Rgb(RgbImage::new(w, h, w * 3, input)?)
@@ -164,6 +152,26 @@ impl<'b> Pipeline<'b> {
             colour::compose(visible, &Plane::new(w, h, w, fused)?, 0..h, out, stride)?;
         }
         Ok(())
+    }
+
+    /// Shows an infrared frame alone, in grey, where there is no visible frame: gain control and alignment as in
+    /// [`Self::fuse`], no network. `out` is as there.
+    ///
+    /// # Errors
+    /// [`PipelineError::Frame`] when the frame has not the size that the pipeline was made for, or `out` is too short.
+    pub fn infrared_alone(
+        &mut self,
+        infrared: &InfraredFrame<'_>,
+        follow: Follow,
+        out: &mut [u8],
+        stride: usize,
+    ) -> Result<(), PipelineError> {
+        let (w, h) = self.shape.visible;
+        expect("infrared frame", (infrared.width(), infrared.height()), self.shape.infrared)?;
+        let ((thermal, aligned), _) = split(self.shape, self.buffer);
+        let plane = align(&mut self.gain, self.warp.as_ref(), infrared, follow, (w, h), thermal, aligned)?;
+        let grey = VisibleFrame::new(VisibleFormat::Grey, w, h, w, plane.data(), infrared.info())?;
+        Ok(colour::rgb(&grey, 0..h, out, stride)?)
     }
 
     /// The infrared of the last pair, 8 bits, in visible geometry.
@@ -191,6 +199,34 @@ impl<'b> Pipeline<'b> {
         let (w, h) = self.shape.visible;
         Plane::new(w, h, w, self.buffer.get(from..).unwrap_or(&[]))
     }
+}
+
+/// Infrared before alignment and after it, and the rest of a buffer that the constructor has measured.
+fn split(shape: PipelineShape, buffer: &mut [u8]) -> ((&mut [u8], &mut [u8]), &mut [u8]) {
+    let (thermal, rest) = buffer.split_at_mut(shape.infrared.0 * shape.infrared.1);
+    let (aligned, rest) = rest.split_at_mut(shape.visible.0 * shape.visible.1);
+    ((thermal, aligned), rest)
+}
+
+/// Infrared counts to 8 bits in the visible geometry, `(w, h)` px.
+fn align<'a>(
+    gain: &mut GainControl,
+    warp: Option<&Warp>,
+    infrared: &InfraredFrame<'_>,
+    follow: Follow,
+    (w, h): (usize, usize),
+    thermal: &mut [u8],
+    aligned: &'a mut [u8],
+) -> Result<Plane<'a>, FrameError> {
+    let (iw, ih) = (infrared.width(), infrared.height());
+    gain.observe(infrared, follow);
+    if let Some(warp) = warp {
+        gain.apply(infrared, 0..ih, thermal, iw)?;
+        warp.run(&Plane::new(iw, ih, iw, thermal)?, 0..h, aligned, w)?;
+    } else {
+        gain.apply(infrared, 0..ih, aligned, iw)?;
+    }
+    Plane::new(w, h, w, aligned)
 }
 
 /// Width and height are those that the pipeline was made for.

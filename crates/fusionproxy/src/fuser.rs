@@ -135,6 +135,20 @@ impl<'a, 'm> Fuser<'a, 'm> {
         self.pipeline.fuse(visible, infrared, follow, &mut self.executor, rgb, self.size.0 * 3)
     }
 
+    /// Shows an infrared frame alone, in grey, where there is no visible frame, in the same geometry and with the same gain
+    /// control. `rgb` is as in [`Self::fuse`].
+    ///
+    /// # Errors
+    /// [`PipelineError`] when the frame has not the size that this was made for, or `rgb` is too short.
+    pub fn infrared_alone(
+        &mut self,
+        infrared: &InfraredFrame<'_>,
+        follow: Follow,
+        rgb: &mut [u8],
+    ) -> Result<(), PipelineError> {
+        self.pipeline.infrared_alone(infrared, follow, rgb, self.size.0 * 3)
+    }
+
     /// The infrared of the last pair, 8 bit, in visible geometry.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod golden;
 mod health;
 mod monitor;
 mod pad;
+mod pipeline;
 
 /// Deterministic bytes for buffers whose contents a property does not choose itself (splitmix64).
 fn noise(len: usize, seed: u64) -> Vec<u8> {

@@ -1,0 +1,42 @@
+//! What to tell the operator when a device node cannot be opened.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::SensorError;
+
+/// Why `path` could not be opened, and what helps; `what` is the device that is expected there.
+pub(super) fn explain(path: &Path, what: &str, error: &io::Error) -> SensorError {
+    let path_text = path.display();
+    SensorError::closed(match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("{path_text} is not there: plug the {what} in, or correct the path; waiting for it")
+        }
+        io::ErrorKind::PermissionDenied => match group(path) {
+            Some(group) => format!(
+                "no permission to open {path_text}: it belongs to group `{group}`; \
+                 run `sudo usermod -aG {group} USER` for the user of the daemon and start it again"
+            ),
+            None => format!("no permission to open {path_text}: run the daemon as a user that may"),
+        },
+        io::ErrorKind::ResourceBusy => {
+            format!(
+                "{path_text} is in use by another program: end that one (`fuser -v {path_text}` names it)"
+            )
+        }
+        _ => format!("cannot open {path_text} as {what}: {error}"),
+    })
+}
+
+/// Name of the group that owns a file, or its number.
+fn group(path: &Path) -> Option<String> {
+    let id = path.metadata().ok()?.gid();
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let name = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or_else(|| id.to_string()))
+}

@@ -1,0 +1,115 @@
+//! A Lepton on spidev and i2c-dev.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use fusionproxy_board::lepton::{self, Error};
+use fusionproxy_board::rig::Watch;
+use fusionproxy_board::source::{FrameSource, Layout};
+use fusionproxy_core::frame::{FrameInfo, InfraredFormat};
+use linux_embedded_hal::spidev::{SpiModeFlags, SpidevOptions};
+use linux_embedded_hal::{I2cdev, SpidevDevice};
+
+use super::access::explain;
+use super::{Sensor, SensorError, Session};
+use crate::clock::now_us;
+use crate::config::Lepton as Config;
+
+/// Pause between two polls: three reads of 1.6 ms and their pauses fit the 9.4 ms of a segment.
+const PAUSE: Duration = Duration::from_micros(500);
+/// Polls before the thread looks whether it is to stop.
+const POLLS: u32 = 100;
+/// A camera that gave nothing for so long is opened again: its nodes may be others by now.
+const REOPEN_US: u64 = 10_000_000;
+
+/// A Lepton as configured.
+pub(super) struct LeptonCamera {
+    config: Config,
+}
+
+impl LeptonCamera {
+    pub(super) fn new(config: Config) -> Self {
+        Self { config }
+    }
+}
+
+impl Sensor for LeptonCamera {
+    type Format = InfraredFormat;
+
+    fn layout(&self) -> Layout<InfraredFormat> {
+        self.config.settings.layout()
+    }
+
+    fn watch(&self) -> Watch {
+        // 8.7 unique frames a second.
+        Watch::for_rate(9)
+    }
+
+    fn open(&self) -> Result<Box<dyn Session>, SensorError> {
+        let Config { spi, i2c, spi_hz, settings } = &self.config;
+        let mut bus = SpidevDevice::open(spi).map_err(|e| explain(spi, "Lepton's SPI node", e.inner()))?;
+        let options = SpidevOptions::new()
+            .mode(SpiModeFlags::SPI_MODE_3)
+            .max_speed_hz(*spi_hz)
+            .bits_per_word(8)
+            .build();
+        bus.configure(&options).map_err(|e| explain(spi, "Lepton's SPI node", &e))?;
+        let control = I2cdev::new(i2c).map_err(|e| match e {
+            linux_embedded_hal::i2cdev::linux::LinuxI2CError::Io(e) => explain(i2c, "Lepton's I2C node", &e),
+            other => {
+                SensorError::closed(format!("cannot open {} as Lepton's I2C node: {other}", i2c.display()))
+            }
+        })?;
+        let driver = lepton::Lepton::new(bus, control, *settings);
+        let nodes = [spi.clone(), i2c.clone()];
+        Ok(Box::new(LeptonSession { driver, nodes, good_us: now_us() }))
+    }
+}
+
+struct LeptonSession {
+    driver: lepton::Lepton<SpidevDevice, I2cdev>,
+    nodes: [PathBuf; 2],
+    /// When the camera last gave a frame.
+    good_us: u64,
+}
+
+impl Session for LeptonSession {
+    fn next(&mut self, frame: &mut [u8]) -> Result<Option<FrameInfo>, SensorError> {
+        for _ in 0..POLLS {
+            match self.driver.poll(frame, now_us()) {
+                Ok(Some(info)) => {
+                    self.good_us = now_us();
+                    return Ok(Some(info));
+                }
+                Ok(None) => thread::sleep(PAUSE),
+                Err(e) => {
+                    // A bus that fails at once must not be asked at full speed.
+                    thread::sleep(PAUSE);
+                    let silent = now_us().saturating_sub(self.good_us) > REOPEN_US;
+                    let gone = gone(&e) || !self.nodes.iter().all(|node| node.exists());
+                    return Err(if silent || gone {
+                        SensorError::closed(e.to_string())
+                    } else {
+                        SensorError::passing(e.to_string())
+                    });
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The node behind the open file has vanished: its device was unbound or its driver unloaded.
+fn gone(error: &Error<linux_embedded_hal::SPIError, linux_embedded_hal::I2CError>) -> bool {
+    let code = match error {
+        Error::Spi(e) => e.inner().raw_os_error(),
+        Error::I2c(e) => match e.inner() {
+            linux_embedded_hal::i2cdev::linux::LinuxI2CError::Errno(code) => Some(*code),
+            linux_embedded_hal::i2cdev::linux::LinuxI2CError::Io(e) => e.raw_os_error(),
+        },
+        Error::Buffer(_) | Error::Camera(_) => None,
+    };
+    use rustix::io::Errno;
+    code.is_some_and(|code| code == Errno::NODEV.raw_os_error() || code == Errno::SHUTDOWN.raw_os_error())
+}
