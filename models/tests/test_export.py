@@ -45,6 +45,12 @@ def test_cli_errors_are_one_line(run, dataset, tmp_path, capsys):
         ([*train, "--student", "nano", "--val-pairs", pairs], "--val-cache"),
         (["export", str(tmp_path / "none"), "--out", str(tmp_path)], "no checkpoint"),
         (["teach", "--pairs", pairs, "--teachers", "none.toml", "--out", str(tmp_path)], "none.toml"),
+        ([*train, "--student", "nano", "--panel", "none.toml"], "none.toml"),
+        ([*train, "--student", "nano", "--init", str(tmp_path / "none")], "no checkpoint"),
+        ([*train, "--student", "nano", "--synthetic", str(tmp_path / "none")], "no such folder"),
+        ([*train, "--student", "nano", "--threads", "0"], "--threads 0"),
+        (["denoiser", "--pairs", str(tmp_path / "none"), "--out", str(tmp_path / "d")], "no such folder"),
+        (["panel", "--pairs", pairs, "--out", str(tmp_path / "p.pt"), "--steps", "0"], "--steps 0"),
     ]
     for argv, text in cases:
         assert cli.main(argv) == 1
@@ -58,7 +64,14 @@ def test_teach_by_the_command_line(dataset, tmp_path, capsys):
     assert "3 pairs" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["mobilenetv4", "convnextv2"])
+def test_panel_and_denoiser_by_the_command_line(dataset, tmp_path, capsys):
+    pairs = str(dataset[0])
+    assert cli.main(["panel", "--pairs", pairs, "--out", str(tmp_path / "p.pt"), "--steps", "1"]) == 0
+    assert cli.main(["denoiser", "--pairs", pairs, "--out", str(tmp_path / "d"), "--steps", "1"]) == 0
+    assert "denoiser at step 1 of 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["mobilenetv4", "efficientformerv2", "convnextv2"])
 def test_timm_students_are_exportable(name):
     from fusionproxy_models.export import to_onnx
 
