@@ -56,6 +56,7 @@ macro_rules! backend {
                     Some(rows::Kernel::Table) => concat!($name, "-table"),
                     Some(rows::Kernel::Reduce) => concat!($name, "-reduce"),
                     Some(rows::Kernel::Blend) => concat!($name, "-blend"),
+                    Some(rows::Kernel::Copy) => concat!($name, "-copy"),
                     None => "scalar",
                 }
             }

@@ -97,33 +97,27 @@ pub(crate) fn binary<I: Isa>(
         scale: op.scale,
         requant: Requant::new(call.output_quant(), &op.finish),
     };
-    let run = |a: *const u8, b: *const u8, to: *mut u8, n: usize| {
-        // SAFETY: the token's existence proves the instructions; the callers below pass runs of n bytes; the output may be
-        // an input's own elements.
-        unsafe {
-            if op.op == BinaryOp::Mul {
-                I::product(a, b, to, n, &product);
-            } else {
-                I::sum(a, b, to, n, &sum);
-            }
-        }
-    };
     let out_pixel = out.layout().pixel;
     for y in units {
         let ((a, a_pixel), (b, b_pixel)) = (a.row(y), b.row(y));
         let to = out.ptr(y, 0);
-        if [a_pixel, b_pixel].into_iter().flatten().all(|p| p == channels) && out_pixel == channels {
-            run(a, b, to, width * channels);
-        } else {
-            for x in 0..width {
-                let [a, b] =
-                    [(a, a_pixel), (b, b_pixel)].map(|(p, pixel)| p.wrapping_add(x * pixel.unwrap_or(0)));
-                run(a, b, to.wrapping_add(x * out_pixel), channels);
+        let whole = [a_pixel, b_pixel].into_iter().flatten().all(|p| p == channels) && out_pixel == channels;
+        let (pixels, channels) = if whole { (1, width * channels) } else { (width, channels) };
+        let (a, b) = ((a, a_pixel.unwrap_or(0)), (b, b_pixel.unwrap_or(0)));
+        // SAFETY: the token's existence proves the instructions; each run has as many bytes, a constant one in the scratch; the
+        // output may be an input's own elements.
+        unsafe {
+            if op.op == BinaryOp::Mul {
+                for x in 0..pixels {
+                    I::product(a.0.add(x * a.1), b.0.add(x * b.1), to.add(x * out_pixel), channels, &product);
+                }
+            } else {
+                I::sum_pixels(a, b, (to, out_pixel), (pixels, channels), &sum);
             }
         }
         if let Some(table) = op.finish.table {
             // SAFETY: the row that was just written.
-            unsafe { look_up_pixels::<I>(to, out_pixel, width, channels, table) };
+            unsafe { look_up_pixels::<I>(to, out_pixel, width, shape.channels, table) };
         }
     }
     true

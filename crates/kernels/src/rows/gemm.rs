@@ -16,6 +16,7 @@ use crate::{Call, Shape};
 const MAX_TAPS: usize = 64;
 
 /// One row of output pixels times a block of up to 16 channels.
+#[derive(Clone, Copy)]
 pub(crate) struct GemmRow<'a> {
     /// Where each run of activations begins for pixel 0.
     pub(crate) taps: &'a [*const u8],

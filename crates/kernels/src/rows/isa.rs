@@ -53,6 +53,23 @@ pub(crate) trait Isa: 'static {
     /// The CPU has the instructions. `n` bytes can be read from `a` and `b` and written to `to`, which may be one of them.
     unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum);
 
+    /// [`Self::sum`] of the channels of each of `pixels` pixels, at these distances from one another.
+    ///
+    /// # Safety
+    /// As for [`Self::sum`], of `channels` bytes of each pixel.
+    unsafe fn sum_pixels(
+        (a, a_pitch): (*const u8, usize),
+        (b, b_pitch): (*const u8, usize),
+        (to, to_pitch): (*mut u8, usize),
+        (pixels, channels): (usize, usize),
+        op: &Sum,
+    ) {
+        for x in 0..pixels {
+            // SAFETY: passed on, pixel by pixel.
+            unsafe { Self::sum(a.add(x * a_pitch), b.add(x * b_pitch), to.add(x * to_pitch), channels, op) };
+        }
+    }
+
     /// Products of two runs, without the table.
     ///
     /// # Safety

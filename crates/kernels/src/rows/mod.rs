@@ -8,6 +8,7 @@ pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
 pub(crate) mod isa;
+pub(crate) mod moves;
 pub(crate) mod reduce;
 pub(crate) mod requant;
 pub(crate) mod stage;
@@ -29,6 +30,7 @@ pub(crate) enum Kernel {
     Table,
     Reduce,
     Blend,
+    Copy,
 }
 
 /// Which of the drivers takes `op`, for some shapes at least.
@@ -43,6 +45,7 @@ pub(crate) fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
         Op::Activation { table: Some(_), .. } => Some(Kernel::Table),
         Op::Reduce(r) if reduce::supports(r) => Some(Kernel::Reduce),
         Op::Blend(_) => Some(Kernel::Blend),
+        _ if moves::supports(op) => Some(Kernel::Copy),
         _ => None,
     }
 }
@@ -75,6 +78,7 @@ pub(crate) fn run_linked<I: Isa, const SET: u32>(
             return reduce::run::<I>(call, r, units, scratch);
         }
         (Kernel::Blend, Op::Blend(b)) if linked(SET, OpKind::Blend) => blend::run(b, call, units),
+        (Kernel::Copy, op) if linked(SET, op.kind()) => return moves::run(call, units),
         _ => return false,
     }
     true

@@ -7,6 +7,7 @@ const MAGIC: f32 = 12_582_912.0;
 
 /// Clamp and zero point of 8-bit results. The table, if there is one, is the driver's business.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Requant {
     /// Bounds of the result.
     pub(crate) bounds: [u8; 2],

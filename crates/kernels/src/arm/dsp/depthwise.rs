@@ -15,6 +15,7 @@ pub(super) fn place(tap: usize, element: usize) -> usize {
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::depthwise`].
+#[inline(never)]
 pub(super) unsafe fn depthwise(row: &DepthwiseRow<'_>) {
     // SAFETY: passed on.
     unsafe {

@@ -32,6 +32,7 @@ unsafe fn each4(a: *const u8, b: *const u8, to: *mut u8, n: usize, f: impl Fn(u3
 ///
 /// # Safety
 /// As there.
+#[inline(never)]
 pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
     let f = op.fixed;
     // The artifact's reader bounds both by 2^15 - 1.
@@ -56,6 +57,7 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
 ///
 /// # Safety
 /// As there.
+#[inline(never)]
 pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
     // SAFETY: passed on.
     unsafe {
@@ -70,6 +72,7 @@ pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, 
 ///
 /// # Safety
 /// As there.
+#[inline(never)]
 pub(super) unsafe fn look_up(at: *mut u8, n: usize, table: &[u8; 256]) {
     // SAFETY: passed on; the second operand is not looked at.
     unsafe { each4(at, at, at, n, |a, _| a.to_le_bytes().map(|q| table[usize::from(q)])) }
@@ -79,6 +82,7 @@ pub(super) unsafe fn look_up(at: *mut u8, n: usize, table: &[u8; 256]) {
 ///
 /// # Safety
 /// As there.
+#[inline(never)]
 pub(super) unsafe fn add_up(from: *const u8, n: usize, channels: usize, sums: *mut i32) {
     let add = |c: usize, v: u32| {
         // SAFETY: one of the sums.

@@ -37,6 +37,7 @@ pub(super) fn pack(weights: &[i8], quads: usize, to: &mut [u8]) {
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`].
+#[inline(never)]
 pub(super) unsafe fn gemm(row: &GemmRow<'_>) {
     let quads = row.taps.len() * row.quads;
     for group in 0..row.channels.div_ceil(OUTPUTS) {

@@ -32,6 +32,11 @@ const VECTOR: usize = 16;
 /// The leaf kernels of [`super::Helium`].
 pub(super) struct HeliumIsa;
 
+/// Taps and groups of four of a window that fits one vector as one run: its pixels are gathered.
+fn flatten(taps: usize, quads: usize) -> (usize, usize) {
+    if taps * quads * 4 <= VECTOR { (1, taps * quads) } else { (taps, quads) }
+}
+
 /// Vectors of a run.
 fn vectors(quads: usize) -> usize {
     (quads * 4).div_ceil(VECTOR)
@@ -44,14 +49,16 @@ impl Isa for HeliumIsa {
     const VECTOR: usize = VECTOR;
     const TAPS: usize = 1;
     const TAP_BYTES: usize = 1;
-    const SUMS: [usize; 2] = [OUTPUTS, 1];
+    const SUMS: [usize; 2] = [OUTPUTS + VECTOR / 4, 0];
 
     fn packed_bytes(taps: usize, quads: usize) -> usize {
+        let (taps, quads) = flatten(taps, quads);
         CHANNEL_BLOCK * taps * vectors(quads) * VECTOR
     }
 
     /// `[16 / 4 groups of outputs][taps][vectors of the run][4 outputs][16]`, runs padded with zeros.
     fn pack(weights: &[i8], taps: usize, quads: usize, to: &mut [u8]) {
+        let (taps, quads) = flatten(taps, quads);
         let (n, vectors) = (taps * vectors(quads), vectors(quads));
         to.fill(0);
         for (i, quad) in weights.as_chunks::<{ 4 * CHANNEL_BLOCK }>().0.iter().take(taps * quads).enumerate()
@@ -65,21 +72,25 @@ impl Isa for HeliumIsa {
     }
 
     unsafe fn gemm(row: &GemmRow<'_>) {
-        let group_bytes = row.taps.len() * vectors(row.quads) * OUTPUTS * VECTOR;
+        let (taps, quads) = flatten(row.taps.len(), row.quads);
+        let group_bytes = taps * vectors(quads) * OUTPUTS * VECTOR;
+        // The gathered pixels lie behind the sums.
+        let gathered = row.sums.wrapping_add(row.pixels * OUTPUTS).cast::<u8>();
+        let (mut flat, tap) = (*row, [gathered.cast_const()]);
+        if taps < row.taps.len() {
+            // SAFETY: `SUMS` has a vector for every pixel, which its window fits.
+            unsafe { gather(row, gathered) };
+            (flat.taps, flat.quads, flat.step) = (&tap, quads, VECTOR);
+        }
         for group in 0..row.channels.div_ceil(OUTPUTS) {
             let first = group * OUTPUTS;
             // SAFETY: the instructions are those of the CPU that `helium` names. The weights of a group were laid out by `pack`;
             // bias and scale cover 16 outputs; the sums have four for every pixel; the rest is the caller's promise.
             unsafe {
-                let weights = row.weights.add(group * group_bytes);
-                leaf::multiply(row, weights);
+                leaf::multiply(&flat, row.weights.add(group * group_bytes));
                 let channels = (row.channels - first).min(OUTPUTS);
-                leaf::requantise_pixels(
-                    row,
-                    (row.bias.add(first), row.scale.add(first)),
-                    row.out.add(first),
-                    channels,
-                );
+                let (bias, scale) = (row.bias.add(first), row.scale.add(first));
+                leaf::requantise(&flat, (bias, scale), row.out.add(first), channels);
             }
         }
     }
@@ -89,25 +100,24 @@ impl Isa for HeliumIsa {
     }
 
     unsafe fn depthwise(row: &DepthwiseRow<'_>) {
-        let table = row.taps.len() * VECTOR;
-        // SAFETY: as in `gemm`; the tables have `period` vectors, and the sums a vector more than the row.
-        unsafe {
-            let mut phase = 0;
-            for at in (0..row.len).step_by(VECTOR) {
-                leaf::filter(row, at, row.weights.add(phase * table), row.sums.add(at));
-                phase = if phase + 1 == row.period { 0 } else { phase + 1 };
-            }
-            let part = row.period * VECTOR;
-            for at in (0..row.len).step_by(part) {
-                let len = part.min(row.len - at);
-                leaf::requantise_run(row, row.sums.add(at), row.out.add(at), len);
-            }
-        }
+        // SAFETY: passed on; the instructions are those of the CPU that `helium` names.
+        unsafe { leaf::depthwise(row) }
     }
 
     unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
         // SAFETY: passed on.
-        unsafe { leaf::sum(a, b, to, n, op) }
+        unsafe { Self::sum_pixels((a, 0), (b, 0), (to, 0), (1, n), op) }
+    }
+
+    unsafe fn sum_pixels(
+        a: (*const u8, usize),
+        b: (*const u8, usize),
+        to: (*mut u8, usize),
+        size: (usize, usize),
+        op: &Sum,
+    ) {
+        // SAFETY: passed on.
+        unsafe { leaf::sum_pixels(a, b, to, size, op) }
     }
 
     unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
@@ -123,5 +133,22 @@ impl Isa for HeliumIsa {
     unsafe fn add_up(from: *const u8, n: usize, channels: usize, sums: *mut i32) {
         // SAFETY: passed on.
         unsafe { leaf::add_up(from, n, channels, sums) }
+    }
+}
+
+/// Copies the runs of every pixel behind one another, a vector for each.
+///
+/// # Safety
+/// The row is as [`GemmRow`] says, its runs fit a vector, and a vector can be written for every pixel.
+#[inline(never)]
+unsafe fn gather(row: &GemmRow<'_>, to: *mut u8) {
+    let (step, quads) = (row.step, row.quads);
+    for q in 0..row.taps.len() * quads {
+        let (mut from, mut to) = (row.taps[q / quads].wrapping_add(q % quads * 4), to.wrapping_add(q * 4));
+        for _ in 0..row.pixels {
+            // SAFETY: four bytes of the pixel's run, and their place in its vector.
+            unsafe { to.cast::<[u8; 4]>().write(from.cast::<[u8; 4]>().read()) };
+            (from, to) = (from.wrapping_add(step), to.wrapping_add(VECTOR));
+        }
     }
 }

@@ -34,7 +34,7 @@ pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8) {
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`]; four biases and scales.
-pub(super) unsafe fn requantise_pixels(
+pub(super) unsafe fn requantise(
     row: &GemmRow<'_>,
     (bias, scale): (*const i32, *const f32),
     out: *mut u8,
@@ -51,47 +51,44 @@ pub(super) unsafe fn requantise_pixels(
     }
 }
 
-/// Sums of the taps of the 16 elements at `at`.
-///
-/// # Safety
-/// As for [`crate::rows::isa::Isa::depthwise`]; 16 sums can be written.
-pub(super) unsafe fn filter(row: &DepthwiseRow<'_>, at: usize, weights: *const u8, sums: *mut i32) {
-    for e in 0..VECTOR {
-        let mut sum = 0;
-        for (t, tap) in row.taps.iter().enumerate() {
-            // SAFETY: a vector of the tap's run, and its weights.
-            unsafe {
-                let w = weights.add(t * VECTOR + e).cast::<i8>().read();
-                sum += i32::from(tap.add(at + e).read()) * i32::from(w);
-            }
-        }
-        // SAFETY: the caller's promise.
-        unsafe { sums.add(e).write(sum) };
-    }
-}
-
-/// Requantises `len` sums, at most a period.
+/// Filters a row.
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::depthwise`].
-pub(super) unsafe fn requantise_run(row: &DepthwiseRow<'_>, sums: *const i32, out: *mut u8, len: usize) {
-    for e in 0..len {
-        // SAFETY: the caller's promise.
+pub(super) unsafe fn depthwise(row: &DepthwiseRow<'_>) {
+    for at in 0..row.len {
+        let (phase, e) = (at / VECTOR % row.period, at % VECTOR);
+        // SAFETY: one element of the tables and of every tap's run.
         unsafe {
-            let sum = sums.add(e).read() + row.bias.add(e).read();
-            out.add(e).write(row.requant.value(sum, row.scale.add(e).read()));
+            let mut sum = row.bias.add(phase * VECTOR + e).read();
+            for (t, tap) in row.taps.iter().enumerate() {
+                let w = row.weights.add((phase * row.taps.len() + t) * VECTOR + e).cast::<i8>().read();
+                sum += i32::from(tap.add(at).read()) * i32::from(w);
+            }
+            row.out.add(at).write(row.requant.value(sum, row.scale.add(phase * VECTOR + e).read()));
         }
     }
 }
 
-/// The body of [`crate::rows::isa::Isa::sum`].
+/// The body of [`crate::rows::isa::Isa::sum_pixels`].
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
-    for i in 0..n {
-        // SAFETY: the caller's promise.
-        unsafe { to.add(i).write(op.value(a.add(i).read(), b.add(i).read())) };
+pub(super) unsafe fn sum_pixels(
+    (a, a_pitch): (*const u8, usize),
+    (b, b_pitch): (*const u8, usize),
+    (to, to_pitch): (*mut u8, usize),
+    (pixels, channels): (usize, usize),
+    op: &Sum,
+) {
+    for x in 0..pixels {
+        for c in 0..channels {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let sum = op.value(a.add(x * a_pitch + c).read(), b.add(x * b_pitch + c).read());
+                to.add(x * to_pitch + c).write(sum);
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use super::{OUTPUTS, VECTOR, vectors};
+use super::{VECTOR, vectors};
 use crate::rows::depthwise::DepthwiseRow;
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
@@ -31,6 +31,7 @@ fn bounds(requant: Requant) -> ([u32; 2], u32) {
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`], `weights` being the first of four outputs.
+#[inline(never)]
 pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8) {
     let run = row.quads * 4;
     // SAFETY: passed on.
@@ -83,39 +84,53 @@ unsafe fn multiply_short(row: &GemmRow<'_>, tap: *const u8, weights: *const u8, 
 /// # Safety
 /// As for [`multiply`].
 unsafe fn multiply_long(row: &GemmRow<'_>, weights: *const u8, run: usize) {
-    for x in 0..row.pixels {
-        // SAFETY: the inner loop is predicated by the length of the run; the weights have a vector for every one of its
-        // steps; four sums a pixel.
-        unsafe {
-            let (s0, s1, s2, s3): (i32, i32, i32, i32);
-            block!(
-                [
-                    "vmov.i8 q5, #0x80",
-                    "2:",
-                    "ldr {p}, [{taps}], #4",
-                    "add {p}, {at}",
-                    "dlstp.8 lr, {run}",
-                    "3:",
-                    "vldrb.u8 q4, [{p}], #16",
-                    "vldrb.u8 q0, [{w}], #16",
-                    "vldrb.u8 q1, [{w}], #16",
-                    "vldrb.u8 q2, [{w}], #16",
-                    "vldrb.u8 q3, [{w}], #16",
-                    "veor q4, q4, q5",
-                    "vmladava.s8 r0, q0, q4",
-                    "vmladava.s8 r2, q1, q4",
-                    "vmladava.s8 r4, q2, q4",
-                    "vmladava.s8 r12, q3, q4",
-                    "letp lr, 3b",
-                    "subs {count}, #1",
-                    "bne 2b",
-                ],
-                taps = inout(reg) row.taps.as_ptr() => _, count = inout(reg) row.taps.len() => _,
-                w = inout(reg) weights => _, p = out(reg) _, at = in(reg) x * row.step, run = in(reg) run,
-                inout("r0") 0 => s0, inout("r2") 0 => s1, inout("r4") 0 => s2, inout("r12") 0 => s3
-            );
-            row.sums.add(x * OUTPUTS).cast::<[i32; OUTPUTS]>().write([s0, s1, s2, s3]);
-        }
+    // What the loop over pixels needs, which does not fit the registers: taps, their number, weights, sums, pixels left, and
+    // the distance of pixels.
+    let mut pixel =
+        [row.taps.as_ptr().addr(), row.taps.len(), weights.addr(), row.sums.addr(), row.pixels, row.step];
+    // SAFETY: the inner loop is predicated by the length of the run; the weights have a vector for every one of its steps;
+    // four sums a pixel. Addresses of 32 bits are pointers.
+    unsafe {
+        block!(
+            [
+                "vmov.i8 q5, #0x80",
+                "2:",
+                "ldrd {taps}, {count}, [{pixel}]",
+                "ldr {w}, [{pixel}, #8]",
+                "mov r0, #0",
+                "mov r2, #0",
+                "mov r4, #0",
+                "mov r12, #0",
+                "3:",
+                "ldr {p}, [{taps}], #4",
+                "add {p}, {at}",
+                "dlstp.8 lr, {run}",
+                "4:",
+                "vldrb.u8 q4, [{p}], #16",
+                "vldrb.u8 q0, [{w}], #16",
+                "vldrb.u8 q1, [{w}], #16",
+                "vldrb.u8 q2, [{w}], #16",
+                "vldrb.u8 q3, [{w}], #16",
+                "veor q4, q4, q5",
+                "vmladava.s8 r0, q0, q4",
+                "vmladava.s8 r2, q1, q4",
+                "vmladava.s8 r4, q2, q4",
+                "vmladava.s8 r12, q3, q4",
+                "letp lr, 4b",
+                "subs {count}, #1",
+                "bne 3b",
+                "ldrd {p}, {count}, [{pixel}, #12]",
+                "strd r0, r2, [{p}], #16",
+                "strd r4, r12, [{p}, #-8]",
+                "ldr {w}, [{pixel}, #20]",
+                "add {at}, {w}",
+                "subs {count}, #1",
+                "strd {p}, {count}, [{pixel}, #12]",
+                "bne 2b",
+            ],
+            pixel = in(reg) pixel.as_mut_ptr(), taps = out(reg) _, count = out(reg) _, w = out(reg) _, p = out(reg) _,
+            at = inout(reg) 0 => _, run = in(reg) run, out("r0") _, out("r2") _, out("r4") _, out("r12") _
+        );
     }
 }
 
@@ -124,7 +139,8 @@ unsafe fn multiply_long(row: &GemmRow<'_>, weights: *const u8, run: usize) {
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`]; four biases and scales.
-pub(super) unsafe fn requantise_pixels(
+#[inline(never)]
+pub(super) unsafe fn requantise(
     row: &GemmRow<'_>,
     (bias, scale): (*const i32, *const f32),
     out: *mut u8,
@@ -162,22 +178,69 @@ pub(super) unsafe fn requantise_pixels(
     }
 }
 
-/// Sums of the taps of the 16 elements at `at`.
+/// Filters a row, 16 elements at a time.
+///
+/// Products of the even elements of each half go to q0 and q2, of the odd ones to q1 and q3. Bias and scale are loaded so,
+/// and narrowing to 16 bits interleaves them again.
 ///
 /// # Safety
-/// As for [`crate::rows::isa::Isa::depthwise`]; 16 sums can be written.
-pub(super) unsafe fn filter(row: &DepthwiseRow<'_>, at: usize, weights: *const u8, sums: *mut i32) {
-    // SAFETY: a vector of every tap's run and of its weights. Products of the even elements go to q0 and q2, of the odd ones
-    // to q1 and q3; the stores interleave them.
+/// As for [`crate::rows::isa::Isa::depthwise`].
+#[inline(never)]
+pub(super) unsafe fn depthwise(row: &DepthwiseRow<'_>) {
+    let [low, high] = row.requant.bounds.map(usize::from);
+    // What the loop over vectors needs, which does not fit the registers.
+    let mut state = [
+        row.taps.as_ptr().addr(),
+        row.taps.len(),
+        low,
+        high,
+        usize::from(row.requant.zero),
+        row.period,
+        row.bias.addr(),
+        row.scale.addr(),
+        row.weights.addr(),
+        // Vectors until the tables begin again, and until the end.
+        row.period,
+        row.len / VECTOR,
+    ];
+    // SAFETY: whole vectors of the output, of every tap's run and of the tables. Addresses of 32 bits are pointers.
+    unsafe {
+        if row.len >= VECTOR {
+            filter(&mut state, 0, row.out);
+        }
+        let (at, rest) = (row.len / VECTOR * VECTOR, row.len % VECTOR);
+        if rest > 0 {
+            let phase = at / VECTOR % row.period;
+            let mut last = [0; VECTOR];
+            state[6] = row.bias.add(phase * VECTOR).addr();
+            state[7] = row.scale.add(phase * VECTOR).addr();
+            state[8] = row.weights.add(phase * VECTOR * row.taps.len()).addr();
+            state[10] = 1;
+            filter(&mut state, at, last.as_mut_ptr());
+            core::ptr::copy_nonoverlapping(last.as_ptr(), row.out.add(at), rest);
+        }
+    }
+}
+
+/// Computes whole vectors from element `at` on.
+///
+/// # Safety
+/// As for [`depthwise`]; the state is as it says, with one vector at least.
+unsafe fn filter(state: &mut [usize; 11], at: usize, to: *mut u8) {
+    // SAFETY: passed on.
     unsafe {
         block!(
             [
-                "vmov.i32 q0, #0",
-                "vmov.i32 q1, #0",
-                "vmov.i32 q2, #0",
-                "vmov.i32 q3, #0",
-                "dls lr, {n}",
+                "ldrd {bias}, {scale}, [{state}, #24]",
+                "ldr r1, [{state}, #32]",
                 "2:",
+                "ldrd {taps}, {t}, [{state}]",
+                "vld20.32 {{q0, q1}}, [{bias}]",
+                "vld21.32 {{q0, q1}}, [{bias}]!",
+                "vld20.32 {{q2, q3}}, [{bias}]",
+                "vld21.32 {{q2, q3}}, [{bias}]!",
+                "dls lr, {t}",
+                "3:",
                 "ldr r0, [{taps}], #4",
                 "add r0, {at}",
                 "vldrb.u16 q4, [r0]",
@@ -192,70 +255,90 @@ pub(super) unsafe fn filter(row: &DepthwiseRow<'_>, at: usize, weights: *const u
                 "vmullt.s16 q7, q4, q5",
                 "vadd.i32 q2, q2, q6",
                 "vadd.i32 q3, q3, q7",
-                "le lr, 2b",
-                "vst20.32 {{q0, q1}}, [{sums}]",
-                "vst21.32 {{q0, q1}}, [{sums}]!",
-                "vst20.32 {{q2, q3}}, [{sums}]",
-                "vst21.32 {{q2, q3}}, [{sums}]",
-            ],
-            n = in(reg) row.taps.len(), taps = inout(reg) row.taps.as_ptr() => _, at = in(reg) at,
-            sums = inout(reg) sums => _, out("r0") _, inout("r1") weights => _
-        );
-    }
-}
-
-/// Requantises `len` sums, at most a period.
-///
-/// # Safety
-/// As for [`crate::rows::isa::Isa::depthwise`].
-pub(super) unsafe fn requantise_run(row: &DepthwiseRow<'_>, sums: *const i32, out: *mut u8, len: usize) {
-    let ([low, high], zero) = bounds(row.requant);
-    // SAFETY: the loop is predicated by the length.
-    unsafe {
-        block!(
-            [
-                "vdup.32 q3, {low}",
-                "vdup.32 q4, {high}",
-                "dlstp.32 lr, {len}",
-                "2:",
-                "vldrw.u32 q0, [{sums}], #16",
-                "vldrw.u32 q1, [{bias}], #16",
-                "vadd.i32 q0, q0, q1",
+                "le lr, 3b",
+                "vld20.32 {{q4, q5}}, [{scale}]",
+                "vld21.32 {{q4, q5}}, [{scale}]!",
                 "vcvt.f32.s32 q0, q0",
-                "vldrw.u32 q2, [{scale}], #16",
-                "vmul.f32 q0, q0, q2",
+                "vcvt.f32.s32 q1, q1",
+                "vcvt.f32.s32 q2, q2",
+                "vcvt.f32.s32 q3, q3",
+                "vmul.f32 q0, q0, q4",
+                "vmul.f32 q1, q1, q5",
+                "vld20.32 {{q4, q5}}, [{scale}]",
+                "vld21.32 {{q4, q5}}, [{scale}]!",
+                "vmul.f32 q2, q2, q4",
+                "vmul.f32 q3, q3, q5",
                 "vcvtn.s32.f32 q0, q0",
-                "vqadd.s32 q0, q0, {zero}",
-                "vmax.s32 q0, q0, q3",
-                "vmin.s32 q0, q0, q4",
-                "vstrb.32 q0, [r0], #4",
-                "letp lr, 2b",
+                "vcvtn.s32.f32 q1, q1",
+                "vcvtn.s32.f32 q2, q2",
+                "vcvtn.s32.f32 q3, q3",
+                "vqmovnb.s32 q0, q0",
+                "vqmovnt.s32 q0, q1",
+                "vqmovnb.s32 q2, q2",
+                "vqmovnt.s32 q2, q3",
+                "ldrd {taps}, {t}, [{state}, #8]",
+                "vdup.16 q4, {taps}",
+                "vdup.16 q5, {t}",
+                "ldrd {t}, {taps}, [{state}, #16]",
+                "vqadd.s16 q0, q0, {t}",
+                "vqadd.s16 q2, q2, {t}",
+                "vmax.s16 q0, q0, q4",
+                "vmax.s16 q2, q2, q4",
+                "vmin.s16 q0, q0, q5",
+                "vmin.s16 q2, q2, q5",
+                "vstrb.16 q0, [r2], #8",
+                "vstrb.16 q2, [r2], #8",
+                "add {at}, #16",
+                "ldr {t}, [{state}, #36]",
+                "subs {t}, #1",
+                "bne 4f",
+                "mov {t}, {taps}",
+                "ldrd {bias}, {scale}, [{state}, #24]",
+                "ldr r1, [{state}, #32]",
+                "4:",
+                "ldr {taps}, [{state}, #40]",
+                "subs {taps}, #1",
+                "strd {t}, {taps}, [{state}, #36]",
+                "bne 2b",
             ],
-            low = in(reg) low, high = in(reg) high, len = in(reg) len, zero = in(reg) zero,
-            sums = inout(reg) sums => _, bias = inout(reg) row.bias => _, scale = inout(reg) row.scale => _,
-            inout("r0") out => _
+            state = in(reg) state.as_mut_ptr(), taps = out(reg) _, t = out(reg) _, bias = out(reg) _,
+            scale = out(reg) _, at = inout(reg) at => _, out("r0") _, out("r1") _, inout("r2") to => _
         );
     }
 }
 
-/// The body of [`crate::rows::isa::Isa::sum`].
+/// The body of [`crate::rows::isa::Isa::sum_pixels`].
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
-    let (f, [low, high]) = (op.fixed, op.bounds.map(u32::from));
-    if n == 0 {
+#[inline(never)]
+pub(super) unsafe fn sum_pixels(
+    (a, a_pitch): (*const u8, usize),
+    (b, b_pitch): (*const u8, usize),
+    (to, to_pitch): (*mut u8, usize),
+    (pixels, channels): (usize, usize),
+    op: &Sum,
+) {
+    if pixels == 0 || channels == 0 {
         return;
     }
-    // SAFETY: the loop is predicated by the length; four bytes are read before they are written.
+    let (f, [low, high]) = (op.fixed, op.bounds.map(u32::from));
+    // The loop over channels moves the addresses by whole vectors of four.
+    let gap = |pitch: usize| (pitch as u32).wrapping_sub(channels.next_multiple_of(4) as u32);
+    let constants = [low, high, f.offset.cast_unsigned(), gap(a_pitch), gap(b_pitch), gap(to_pitch)];
+    // SAFETY: the inner loop is predicated by the channels; four bytes are read before they are written.
     unsafe {
         block!(
             [
-                "vdup.32 q3, {low}",
-                "vdup.32 q4, {high}",
-                "vdup.32 q5, {offset}",
-                "dlstp.32 lr, {n}",
+                "ldrd {t}, {n}, [{constants}]",
+                "vdup.32 q3, {t}",
+                "vdup.32 q4, {n}",
+                "ldr {t}, [{constants}, #8]",
+                "vdup.32 q5, {t}",
+                "mov {n}, {pixels}",
                 "2:",
+                "dlstp.32 lr, {channels}",
+                "3:",
                 "vldrb.u32 q0, [r0], #4",
                 "vldrb.u32 q1, [r1], #4",
                 "vmul.i32 q0, q0, {fa}",
@@ -266,11 +349,19 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
                 "vmax.s32 q0, q0, q3",
                 "vmin.s32 q0, q0, q4",
                 "vstrb.32 q0, [r2], #4",
-                "letp lr, 2b",
+                "letp lr, 3b",
+                "ldr {t}, [{constants}, #12]",
+                "add r0, {t}",
+                "ldr {t}, [{constants}, #16]",
+                "add r1, {t}",
+                "ldr {t}, [{constants}, #20]",
+                "add r2, {t}",
+                "subs {n}, #1",
+                "bne 2b",
             ],
-            low = in(reg) low, high = in(reg) high, offset = inout(reg) f.offset => _, n = in(reg) n,
-            fa = in(reg) f.a, fb = in(reg) f.b, shift = in(reg) -f.shift.cast_signed(),
-            inout("r0") a => _, inout("r1") b => _, inout("r2") to => _
+            constants = in(reg) constants.as_ptr(), pixels = in(reg) pixels, channels = in(reg) channels,
+            fa = in(reg) f.a, fb = in(reg) f.b, shift = in(reg) -f.shift.cast_signed(), t = out(reg) _,
+            n = out(reg) _, inout("r0") a => _, inout("r1") b => _, inout("r2") to => _
         );
     }
 }
@@ -279,6 +370,7 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
 ///
 /// # Safety
 /// As there.
+#[inline(never)]
 pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
     let ([low, high], zero) = bounds(op.requant);
     let [za, zb] = op.zeros.map(u32::from);
@@ -323,6 +415,7 @@ pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, 
 ///
 /// # Safety
 /// As there.
+#[inline(never)]
 pub(super) unsafe fn look_up(at: *mut u8, n: usize, table: &[u8; 256]) {
     if n == 0 {
         return;
@@ -347,6 +440,7 @@ pub(super) unsafe fn look_up(at: *mut u8, n: usize, table: &[u8; 256]) {
 ///
 /// # Safety
 /// As there.
+#[inline(never)]
 pub(super) unsafe fn add_up(from: *const u8, n: usize, channels: usize, sums: *mut i32) {
     const LANES: usize = VECTOR / 2;
     for first in (0..channels).step_by(LANES) {
