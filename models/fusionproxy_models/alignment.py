@@ -73,5 +73,6 @@ class Aligner:
     ) -> torch.Tensor:
         """`fused` and `mean` [N, 1, H, W]; gradients flow to `fused` only."""
         with torch.no_grad():
-            target = self.panel.features(mean)
-        return alignment_term(self.panel.features(fused), target, variance, self.backbones, keep, self.tau)
+            target = [x.float() for x in self.panel.features(mean)]
+        got = [x.float() for x in self.panel.features(fused)]
+        return alignment_term(got, target, variance, self.backbones, keep, self.tau)

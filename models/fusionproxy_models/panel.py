@@ -10,7 +10,6 @@ A panel is a TOML file of `[[backbone]]` tables:
     weights = "dinov2_vitb14.safetensors" # relative to the TOML file
 """
 
-import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,12 +139,9 @@ def _timm(e: Entry) -> tuple[nn.Module, int, tuple, tuple]:
     import timm
 
     kw = {"dynamic_img_size": True} if e.model.startswith("vit_") else {}
-    if e.model.startswith("samvit_"):
-        # SAM's position embedding is that of 1024 px; its blocks attend in windows, so smaller frames do
-        kw = {"use_abs_pos": True}
     net = timm.create_model(e.model, pretrained=False, checkpoint_path=str(e.weights), **kw)
     cfg = net.pretrained_cfg
-    patch = math.prod(net.patch_embed.patch_size[:1]) if hasattr(net, "patch_embed") else 1
+    patch = net.patch_embed.patch_size[0] if hasattr(net, "patch_embed") else 1
     return net, patch, cfg["mean"], cfg["std"]
 
 
