@@ -15,7 +15,7 @@ mod report;
 mod service;
 mod source;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -98,10 +98,10 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(path: &PathBuf) -> Result<Self, StartError> {
+    fn new(path: &Path) -> Result<Self, StartError> {
         let config = Config::read(path)?;
-        let setup = |source| StartError::Setup { path: path.clone(), source };
-        let files = |section| move |source| StartError::Files { path: path.clone(), section, source };
+        let setup = |source| StartError::Setup { path: path.to_path_buf(), source };
+        let files = |section| move |source| StartError::Files { path: path.to_path_buf(), section, source };
         let visible = source::visible(&config.visible).map_err(files("visible"))?;
         let infrared = source::infrared(&config.infrared).map_err(files("infrared"))?;
         let equipment = Equipment::load(&config).map_err(setup)?;
@@ -111,7 +111,7 @@ impl Loaded {
 }
 
 /// Starts everything and fuses until a signal comes.
-fn run(path: &PathBuf) -> Result<(), StartError> {
+fn run(path: &Path) -> Result<(), StartError> {
     let stop = service::stop_flag()?;
     let Loaded { mut config, equipment, visible, infrared } = Loaded::new(path)?;
     let (hub, board, bell) =
@@ -121,13 +121,13 @@ fn run(path: &PathBuf) -> Result<(), StartError> {
         Policy { visible: visible.watch(), infrared: infrared.watch(), tolerance_us: config.tolerance_us };
     if let Some(address) = config.http {
         let server =
-            Server::bind(address).map_err(|source| StartError::Http { path: path.clone(), source })?;
+            Server::bind(address).map_err(|source| StartError::Http { path: path.to_path_buf(), source })?;
         log::info(format_args!("preview at http://{}/", server.address()));
         server.start(Arc::clone(&hub), Arc::clone(&board))?;
     }
     if let Some(frames) = config.frames.take() {
         output::frames::start(frames, Arc::clone(&hub))
-            .map_err(|source| StartError::Frames { path: path.clone(), source })?;
+            .map_err(|source| StartError::Frames { path: path.to_path_buf(), source })?;
     }
     if let Some(device) = config.loopback.take() {
         output::loopback::start(device, (width, height), Arc::clone(&hub))?;
@@ -140,11 +140,11 @@ fn run(path: &PathBuf) -> Result<(), StartError> {
     service::ready();
     let end = fusion::run(&equipment, &config, sensors, (&hub, &board), &bell, &stop);
     service::stopping();
-    end.map_err(|source| StartError::Setup { path: path.clone(), source })
+    end.map_err(|source| StartError::Setup { path: path.to_path_buf(), source })
 }
 
 /// Says what is in order and what is not. A camera that is not there is no error: the daemon would wait for it.
-fn check(path: &PathBuf) -> Result<(), StartError> {
+fn check(path: &Path) -> Result<(), StartError> {
     let Loaded { config, equipment, visible, infrared } = Loaded::new(path)?;
     println!("ok       configuration {}", path.display());
     println!("ok       {}", equipment.describe(&visible.layout(), &infrared.layout()));
@@ -155,7 +155,7 @@ fn check(path: &PathBuf) -> Result<(), StartError> {
         }
     }
     if let Some(address) = config.http {
-        Server::bind(address).map_err(|source| StartError::Http { path: path.clone(), source })?;
+        Server::bind(address).map_err(|source| StartError::Http { path: path.to_path_buf(), source })?;
         println!("ok       preview at http://{address}/");
     }
     Ok(())

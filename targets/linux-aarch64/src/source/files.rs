@@ -28,7 +28,7 @@ pub(crate) enum FilesError {
     Empty { path: PathBuf },
     /// The file is no picture.
     #[error("{}: not a picture that can be read: {source}", .path.display())]
-    Decode { path: PathBuf, source: image::ImageError },
+    Decode { path: PathBuf, source: Box<image::ImageError> },
 }
 
 /// Pictures in the order of their names, and the first one, which decides size and format.
@@ -81,7 +81,8 @@ impl Album {
 }
 
 fn decode(path: &Path) -> Result<DynamicImage, FilesError> {
-    image::open(path).map_err(|source| FilesError::Decode { path: path.to_path_buf(), source })
+    image::open(path)
+        .map_err(|source| FilesError::Decode { path: path.to_path_buf(), source: Box::new(source) })
 }
 
 /// Visible pictures.

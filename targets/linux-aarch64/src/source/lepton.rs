@@ -55,12 +55,7 @@ impl Sensor for LeptonCamera {
             .bits_per_word(8)
             .build();
         bus.configure(&options).map_err(|e| explain(spi, "Lepton's SPI node", &e))?;
-        let control = I2cdev::new(i2c).map_err(|e| match e {
-            linux_embedded_hal::i2cdev::linux::LinuxI2CError::Io(e) => explain(i2c, "Lepton's I2C node", &e),
-            other => {
-                SensorError::closed(format!("cannot open {} as Lepton's I2C node: {other}", i2c.display()))
-            }
-        })?;
+        let control = I2cdev::new(i2c).map_err(|e| explain(i2c, "Lepton's I2C node", &e.into()))?;
         let driver = lepton::Lepton::new(bus, control, *settings);
         let nodes = [spi.clone(), i2c.clone()];
         Ok(Box::new(LeptonSession { driver, nodes, good_us: now_us() }))
