@@ -15,9 +15,9 @@ use crate::{Call, Shape};
 /// Most taps of a pixel.
 const MAX_TAPS: usize = 64;
 
-/// Floats of activations, or of results that wait for their activation, over which blocks of output channels take turns
-/// (128 KiB).
-const CHUNK: usize = 32 << 10;
+/// Floats of activations over which blocks of output channels take turns: a part of the L1 cache (16 KiB), out of which the
+/// leaf kernel can broadcast two numbers a cycle, as it cannot out of the L2 cache.
+const CHUNK: usize = 4 << 10;
 
 /// One row of output pixels times a few blocks of 16 output channels.
 pub(super) struct FloatRow<'a> {
@@ -37,6 +37,10 @@ pub(super) struct FloatRow<'a> {
     /// Whether a run is interleaved with its right neighbour's. `step` then belongs to two pixels, and at most 8 channels are
     /// computed.
     pub(super) pairs: bool,
+    /// Depthwise: taps that stand side by side, pixels that follow one another `stride` columns apart; 1 if not so.
+    pub(super) width: usize,
+    /// Depthwise: columns between pixels.
+    pub(super) stride: usize,
     /// Whether weights and output have 16 bits.
     pub(super) half: bool,
     /// Whether the output has 32 bits nevertheless.
@@ -108,8 +112,7 @@ fn staged(g: &ConvGeometry) -> usize {
 
 /// Pixels of a pointwise convolution that are worked on together.
 fn part(g: &ConvGeometry, output: Shape) -> usize {
-    let channels = (g.input_channels).max(g.output_channels);
-    (CHUNK / channels).next_multiple_of(48).min(output.height * output.width)
+    (CHUNK / g.input_channels).next_multiple_of(48).min(output.height * output.width)
 }
 
 fn plan<I: Isa>(g: &ConvGeometry, output: Shape) -> StagePlan {
@@ -196,6 +199,8 @@ pub(super) fn run<I: Isa, T: Float>(
             weights: at.as_ptr().cast(),
             tap_stride: blocks * 16,
             pairs: access == Access::Pairs,
+            width: if dx == 1 { kw } else { 1 },
+            stride: sx,
             half: !T::SAME,
             wide_out: fused.is_none(),
             bias: bias[slot..].as_ptr(),

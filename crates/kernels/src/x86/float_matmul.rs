@@ -105,6 +105,8 @@ pub(super) fn run<I: Isa, T: Float>(
                     weights: packed.add((head * padded + first * 16) * terms).cast(),
                     tap_stride: 0,
                     pairs: false,
+                    width: 1,
+                    stride: 1,
                     half: !T::SAME,
                     wide_out: true,
                     bias: bias.as_ptr().cast(),

@@ -215,7 +215,8 @@ pub(super) unsafe fn blend(row: &FloatBlend) {
             let (a, i) = (block(row.a.add(at), len), block(row.infrared.add(at), len));
             let (mut v, mut b) = (block(row.visible.add(at), len), [0.0; BLOCK]);
             if row.gain != 0.0 {
-                b = block(row.b.add(at), len).map(|b| row.gain * tanh(b));
+                b = block(row.b.add(at), len);
+                b.iter_mut().for_each(|b| *b = row.gain * tanh(*b));
             }
             for k in 0..BLOCK {
                 v[k] = clamp(v[k] + sigmoid(a[k]) * (i[k] - v[k]) + b[k], 0.0, 1.0);

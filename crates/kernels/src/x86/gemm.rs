@@ -16,9 +16,9 @@ use crate::{AnyDst, AnySrc, Call, Shape};
 /// Most taps of one output pixel.
 pub(super) const MAX_TAPS: usize = 64;
 
-/// Bytes of activations over which the blocks of output channels take turns: half of the smallest L2 cache that
-/// matters (256 KiB), so that the activations are read from memory once.
-const CHUNK: usize = 128 << 10;
+/// Bytes of activations over which the blocks of output channels take turns: half of the smallest L1 cache that
+/// matters (32 KiB), so that what is broadcast is near; weights are read once for at least 96 pixels.
+const CHUNK: usize = 16 << 10;
 
 /// One row of output pixels times a few blocks of 16 output channels.
 pub(super) struct GemmRow<'a> {

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::tiles::{Tiles, cover, opaque};
+use super::tiles::{Tiles, cover, each_line, opaque};
 use crate::x86::float::FloatRow;
 
 /// Elements `at..at + 16` of half-precision or f32 numbers.
@@ -151,14 +151,14 @@ unsafe fn tiles<const N: usize, const L: usize, const B: usize, const HALF: bool
                     left -= 1;
                 }
             }
-            for (i, acc) in acc.iter().enumerate() {
-                for (p, acc) in acc.iter().enumerate() {
+            each_line!(N, |LINE| {
+                for (p, acc) in acc[LINE % N].iter().enumerate() {
                     for (b, v) in acc.iter().enumerate() {
-                        let at = (x + i * L + p) * row.out_pixel + b * 16;
+                        let at = (x + LINE * L + p) * row.out_pixel + b * 16;
                         store::<HALF>(row, at, lanes(row.channels, b), *v);
                     }
                 }
-            }
+            });
         }
     }
 }
@@ -199,9 +199,9 @@ unsafe fn pairs<const N: usize, const L: usize, const HALF: bool>(
                     weights = weights.add(16 * size);
                 }
             }
-            for (i, acc) in acc.iter().enumerate() {
-                for (p, v) in acc.iter().enumerate() {
-                    let first = 2 * (x + i * L + p);
+            each_line!(N, |LINE| {
+                for (p, v) in acc[LINE % N].iter().enumerate() {
+                    let first = 2 * (x + LINE * L + p);
                     let v = _mm512_permutexvar_ps(apart, *v);
                     store::<HALF>(row, first * row.out_pixel, mask, v);
                     if first + 1 < row.pixels {
@@ -209,7 +209,7 @@ unsafe fn pairs<const N: usize, const L: usize, const HALF: bool>(
                         store::<HALF>(row, (first + 1) * row.out_pixel, mask, second);
                     }
                 }
-            }
+            });
         }
     }
 }
@@ -230,41 +230,53 @@ pub(super) unsafe fn depthwise(row: &FloatRow<'_>) {
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
 unsafe fn depthwise_of<const HALF: bool>(row: &FloatRow<'_>) {
-    const P: usize = 8;
     let n = row.pixels;
     // SAFETY: every tile covers pixels inside 0..n.
     unsafe {
-        if n < P {
-            for x in 0..n {
-                depthwise_tile::<1, HALF>(row, x);
-            }
-            return;
-        }
-        for x in (0..n).step_by(P) {
-            depthwise_tile::<P, HALF>(row, x.min(n - P));
+        let single: Tiles<FloatRow<'_>> = columns::<1, 1, 0, HALF>;
+        match (row.width, row.stride) {
+            (3, 1) => cover(row, n, &[(8, columns::<8, 3, 1, HALF>), (1, single)]),
+            (3, 2) => cover(row, n, &[(8, columns::<8, 3, 2, HALF>), (1, single)]),
+            (5, 1) => cover(row, n, &[(8, columns::<8, 5, 1, HALF>), (1, single)]),
+            (7, 1) => cover(row, n, &[(8, columns::<8, 7, 1, HALF>), (1, single)]),
+            _ => cover(row, n, &[(8, columns::<8, 1, 0, HALF>), (1, single)]),
         }
     }
 }
 
-#[inline]
+/// Computes `count` tiles of `P` pixels from pixel `x` on. `W` taps at a time stand side by side, and pixels are `S` columns
+/// apart, so that a column that several windows share is loaded once; `W` of 1 asks nothing of the taps.
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
-unsafe fn depthwise_tile<const P: usize, const HALF: bool>(row: &FloatRow<'_>, x: usize) {
-    // SAFETY: bias, weights and taps have 16 numbers, slack included; the block's channels of pixels x..x + P may be
-    // written.
+unsafe fn columns<const P: usize, const W: usize, const S: usize, const HALF: bool>(
+    row: &FloatRow<'_>,
+    x: usize,
+    count: usize,
+) {
+    // SAFETY: bias, weights and taps have 16 numbers, slack included; the block's channels of pixels x..x + count * P may
+    // be written.
     unsafe {
-        let mut acc = [_mm512_loadu_ps(row.bias); P];
-        for (t, tap) in row.taps.iter().enumerate() {
-            let w = load::<HALF>(row.weights, t * row.tap_stride);
-            let from = tap.add(x * row.step);
-            for (p, acc) in acc.iter_mut().enumerate() {
-                *acc = _mm512_fmadd_ps(_mm512_loadu_ps(from.add(p * row.step)), w, *acc);
+        let bias = _mm512_loadu_ps(row.bias);
+        let pitch = if W > 1 { row.step / S } else { row.step };
+        for x in (x..x + count * P).step_by(P) {
+            let mut acc = [bias; P];
+            for (t, taps) in row.taps.chunks_exact(W).enumerate() {
+                let from = opaque(taps[0].add(x * row.step));
+                let mut w = [_mm512_setzero_ps(); W];
+                for (i, w) in w.iter_mut().enumerate() {
+                    *w = load::<HALF>(row.weights, (t * W + i) * row.tap_stride);
+                }
+                for (p, acc) in acc.iter_mut().enumerate() {
+                    for (i, w) in w.iter().enumerate() {
+                        let column = if W > 1 { p * S + i } else { p };
+                        *acc = _mm512_fmadd_ps(_mm512_loadu_ps(from.add(column * pitch)), *w, *acc);
+                    }
+                }
             }
-        }
-        for (p, v) in acc.iter().enumerate() {
-            store::<HALF>(row, (x + p) * row.out_pixel, lanes(row.channels, 0), *v);
+            for (p, v) in acc.iter().enumerate() {
+                store::<HALF>(row, (x + p) * row.out_pixel, lanes(row.channels, 0), *v);
+            }
         }
     }
 }
@@ -292,12 +304,16 @@ pub(super) unsafe fn widen(
     let (pixels, len) = if whole { (1, pixels * len) } else { (pixels, len) };
     for p in 0..pixels {
         let (from, to) = (from.wrapping_add(p * from_pitch), to.wrapping_add(p * to_pitch).cast::<f32>());
-        for at in (0..len).step_by(16) {
-            let mask = lanes(len - at, 0);
-            // SAFETY: `len` elements of each pixel, by the caller's promise.
-            unsafe {
-                let v = _mm256_maskz_loadu_epi16(mask, from.cast::<i16>().add(at));
-                _mm512_mask_storeu_ps(to.add(at), mask, _mm512_cvtph_ps(v));
+        let whole = len / 16 * 16;
+        // SAFETY: `len` elements of each pixel, by the caller's promise.
+        unsafe {
+            for at in (0..whole).step_by(16) {
+                _mm512_storeu_ps(to.add(at), load::<true>(from, at));
+            }
+            if whole < len {
+                let mask = lanes(len - whole, 0);
+                let v = _mm256_maskz_loadu_epi16(mask, from.cast::<i16>().add(whole));
+                _mm512_mask_storeu_ps(to.add(whole), mask, _mm512_cvtph_ps(v));
             }
         }
     }
@@ -343,13 +359,19 @@ pub(super) unsafe fn narrow(
     let (pixels, len) = if whole { (1, pixels * len) } else { (pixels, len) };
     for p in 0..pixels {
         let (from, to) = (from.wrapping_add(p * from_pitch).cast::<f32>(), to.wrapping_add(p * to_pitch));
-        for at in (0..len).step_by(16) {
-            let mask = lanes(len - at, 0);
-            // SAFETY: `len` elements of each pixel, by the caller's promise.
-            unsafe {
-                let v = _mm512_maskz_loadu_ps(mask, from.add(at));
+        let whole = len / 16 * 16;
+        let to = to.cast::<i16>();
+        // SAFETY: `len` elements of each pixel, by the caller's promise.
+        unsafe {
+            for at in (0..whole).step_by(16) {
+                let v = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from.add(at)));
+                _mm256_storeu_si256(to.add(at).cast(), v);
+            }
+            if whole < len {
+                let mask = lanes(len - whole, 0);
+                let v = _mm512_maskz_loadu_ps(mask, from.add(whole));
                 let v = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v);
-                _mm256_mask_storeu_epi16(to.cast::<i16>().add(at), mask, v);
+                _mm256_mask_storeu_epi16(to.add(whole), mask, v);
             }
         }
     }

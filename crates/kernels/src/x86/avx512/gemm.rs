@@ -10,7 +10,7 @@
 use core::arch::x86_64::*;
 
 use super::finish::{Finish, in_order, store8, store16};
-use super::tiles::{Tiles, cover, opaque};
+use super::tiles::{Tiles, cover, each_line, opaque};
 use crate::x86::gemm::GemmRow;
 
 /// See [`crate::x86::isa::Isa::gemm`].
@@ -58,23 +58,6 @@ macro_rules! step {
                     *acc = _mm512_dpbusd_epi32(*acc, v, w);
                 }
             }
-        }
-    };
-}
-
-/// Runs the body with the numbers of lines. Written out: indices that are no constants would keep the sums in memory.
-macro_rules! each_line {
-    ($N:ident, |$line:ident| $body:block) => {
-        const { assert!($N <= 4) };
-        each_line!(@ $N, $line, $body, 0);
-        each_line!(@ $N, $line, $body, 1);
-        each_line!(@ $N, $line, $body, 2);
-        each_line!(@ $N, $line, $body, 3);
-    };
-    (@ $N:ident, $line:ident, $body:block, $value:literal) => {
-        if $N > $value {
-            const $line: usize = $value;
-            $body
         }
     };
 }

@@ -34,3 +34,21 @@ pub(super) fn opaque<T>(mut p: *const T) -> *const T {
     unsafe { core::arch::asm!("/* {0} */", inout(reg) p, options(pure, nomem, nostack, preserves_flags)) };
     p
 }
+
+/// Runs the body with the numbers of lines. Written out: indices that are no constants would keep the sums in memory.
+macro_rules! each_line {
+    ($N:ident, |$line:ident| $body:block) => {
+        const { assert!($N <= 4) };
+        each_line!(@ $N, $line, $body, 0);
+        each_line!(@ $N, $line, $body, 1);
+        each_line!(@ $N, $line, $body, 2);
+        each_line!(@ $N, $line, $body, 3);
+    };
+    (@ $N:ident, $line:ident, $body:block, $value:literal) => {
+        if $N > $value {
+            const $line: usize = $value;
+            $body
+        }
+    };
+}
+pub(super) use each_line;
