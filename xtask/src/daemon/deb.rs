@@ -99,7 +99,9 @@ fn write(to: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 }
 
 fn changelog(root: &Path, version: &str) -> Result<()> {
-    let date = output(&["git", "log", "-1", "--format=%aD"]);
+    // Sources without their history have no date of their own.
+    let commit = output(&["git", "log", "-1", "--format=%aD"]);
+    let date = if commit.is_empty() { output(&["date", "-R"]) } else { commit };
     let text = format!(
         "fusionproxyd ({version}) unstable; urgency=medium\n\n  * Version {version}.\n\n \
          -- The fusionproxy engineers <maintainers@fusionproxy.invalid>  {}\n",
