@@ -10,6 +10,7 @@ use fusionproxy_board::source::{FrameSource, Layout};
 use fusionproxy_core::frame::{FrameInfo, InfraredFormat};
 use linux_embedded_hal::spidev::{SpiModeFlags, SpidevOptions};
 use linux_embedded_hal::{I2cdev, SpidevDevice};
+use rustix::io::Errno;
 
 use super::access::explain;
 use super::{Sensor, SensorError, Session};
@@ -83,10 +84,11 @@ impl Session for LeptonSession {
                     thread::sleep(PAUSE);
                     let silent = now_us().saturating_sub(self.good_us) > REOPEN_US;
                     let gone = gone(&e) || !self.nodes.iter().all(|node| node.exists());
+                    let message = self.describe(&e);
                     return Err(if silent || gone {
-                        SensorError::closed(e.to_string())
+                        SensorError::closed(message)
                     } else {
-                        SensorError::passing(e.to_string())
+                        SensorError::passing(message)
                     });
                 }
             }
@@ -95,8 +97,26 @@ impl Session for LeptonSession {
     }
 }
 
+impl LeptonSession {
+    /// What an operator can do about an error.
+    fn describe(&self, error: &LeptonError) -> String {
+        let [spi, i2c] = self.nodes.each_ref().map(|node| node.display());
+        match error {
+            Error::Spi(e) => format!("{spi}: a transfer failed ({}): check that SPI is on", e.inner()),
+            Error::I2c(e) => format!(
+                "{i2c}: no answer from the Lepton at 0x2a ({e}): check wires, pull-ups and supply; normal in the first \
+                 second after power-up"
+            ),
+            Error::Buffer(e) => e.to_string(),
+            Error::Camera(e) => e.to_string(),
+        }
+    }
+}
+
+type LeptonError = Error<linux_embedded_hal::SPIError, linux_embedded_hal::I2CError>;
+
 /// The node behind the open file has vanished: its device was unbound or its driver unloaded.
-fn gone(error: &Error<linux_embedded_hal::SPIError, linux_embedded_hal::I2CError>) -> bool {
+fn gone(error: &LeptonError) -> bool {
     let code = match error {
         Error::Spi(e) => e.inner().raw_os_error(),
         Error::I2c(e) => match e.inner() {
@@ -105,6 +125,5 @@ fn gone(error: &Error<linux_embedded_hal::SPIError, linux_embedded_hal::I2CError
         },
         Error::Buffer(_) | Error::Camera(_) => None,
     };
-    use rustix::io::Errno;
     code.is_some_and(|code| code == Errno::NODEV.raw_os_error() || code == Errno::SHUTDOWN.raw_os_error())
 }
