@@ -5,12 +5,12 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use fusionproxy_format::{Artifact, Axis, Op, TensorId};
+use fusionproxy_format::{Artifact, TensorId};
 
 use crate::graph::Graph;
 use crate::memory::{Life, share};
 use crate::program::{Binding, Buffer, Dispatch, Options, Pipeline, Program, Resource, Role, Source, Target};
-use crate::shader::{Bound, Shader, output, partial_sums, pixel, shares, wide};
+use crate::shader::{Bound, Shader, factors, output, over_space, partial_sums, pixel, shares, wide};
 use crate::{ProgramError, WeightRange, fuse};
 
 /// What a storage buffer binding's offset is a multiple of on every device (`minStorageBufferOffsetAlignment`).
@@ -53,7 +53,7 @@ pub(crate) fn compile(artifact: &Artifact<'_>, options: Options) -> Result<Progr
                 Some(buffer) => Resource::Buffer { buffer, offset: 0, bytes: program.buffers[buffer].bytes },
                 None => Resource::Texture(*role),
             },
-            Bound::Tensor(_) | Bound::Partials(_) => Resource::Buffer {
+            Bound::Tensor(_) | Bound::Partials(_) | Bound::Factors(_) => Resource::Buffer {
                 buffer: places.get(bound).copied().unwrap_or(0),
                 offset: 0,
                 bytes: bytes(&graph, bound),
@@ -89,12 +89,10 @@ fn shaders(graph: &Graph<'_>, options: &Options) -> Result<Vec<(TensorId, Shader
     for (index, entry) in graph.ops.iter().enumerate() {
         let id = entry.output;
         let read = graph.tensor(id).readers > 0 || id == graph.fused;
-        if let Op::Reduce(r) = entry.op
-            && r.axis == Axis::Space
-            && read
-            && let Some(shader) = partial_sums(graph, &stored, options, id)?
-        {
-            shaders.push((id, shader));
+        if read {
+            // What reductions and normalisations over space need beforehand.
+            shaders.extend(partial_sums(graph, &stored, options, id)?.map(|s| (id, s)));
+            shaders.extend(factors(graph, &stored, options, id)?.map(|s| (id, s)));
         }
         if !stored[usize::from(id)] {
             continue;
@@ -129,7 +127,7 @@ fn lives(graph: &Graph<'_>, shaders: &[(TensorId, Shader)]) -> Vec<(Bound, Life)
     let mut lives: Vec<(Bound, Life)> = Vec::new();
     for (i, (_, shader)) in shaders.iter().enumerate() {
         for bound in &shader.bindings {
-            if !matches!(bound, Bound::Tensor(_) | Bound::Partials(_)) {
+            if matches!(bound, Bound::Parameters | Bound::Frame(_)) {
                 continue;
             }
             match lives.iter_mut().find(|(b, _)| b == bound) {
@@ -147,8 +145,10 @@ fn bytes(graph: &Graph<'_>, bound: &Bound) -> usize {
         // Sums are four words of 32 bits.
         Bound::Partials(id) => graph.producer(*id).map_or(0, |entry| {
             let input = graph.tensor(entry.inputs[0].get());
-            shares(input.pixels()) * input.words() * 16
+            let parts = if over_space(&entry.op).is_some() { 2 } else { 1 };
+            shares(input.pixels()) * input.words() * parts * 16
         }),
+        Bound::Factors(id) => graph.tensor(*id).words() * 32,
         Bound::Parameters | Bound::Frame(_) => 0,
     }
 }

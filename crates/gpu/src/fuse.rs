@@ -8,7 +8,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use fusionproxy_format::{Axis, Conv, Op, TensorId};
+use fusionproxy_format::{Axis, Conv, NormKind, Op, TensorId};
 
 use crate::graph::Graph;
 
@@ -79,6 +79,8 @@ fn must_store(graph: &Graph<'_>, index: usize, uses: &[Use]) -> bool {
             });
             !(once || unshifted && uses.len() == 2 && operands_shared)
         }
+        // What is left of a normalisation over space is a factor and an offset.
+        Op::Norm(n) if n.kind != NormKind::Layer => !once,
         Op::Norm(_) | Op::Softmax(_) | Op::Matmul(_) | Op::Blend(_) => true,
         Op::Conv(_) | Op::ConvTranspose(_) | Op::Pool(_) | Op::Reduce(_) | Op::Resize(_) => !once,
     }
@@ -94,6 +96,7 @@ fn shifts(graph: &Graph<'_>, op: usize, i: usize) -> bool {
         Op::Binary(_) => (input.shape.height, input.shape.width) != (output.shape.height, output.shape.width),
         Op::Activation { .. } | Op::PRelu { .. } | Op::Convert(_) | Op::Concat => false,
         Op::Slice(_) => (input.shape.height, input.shape.width) != (output.shape.height, output.shape.width),
+        Op::Norm(n) => n.kind == NormKind::Layer,
         // The logits; a dispatch computes the block of pixels of one of theirs.
         Op::Blend(_) => i != 2,
         _ => true,

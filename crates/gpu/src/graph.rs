@@ -106,6 +106,15 @@ impl<'a> Graph<'a> {
         self.ops[op].inputs.iter().map(|id| id.get())
     }
 
+    /// Element type of the sums that a reduction or normalisation over space has of its input: the input's, or real
+    /// numbers.
+    pub(crate) fn summed(&self, id: TensorId) -> DType {
+        match self.producer(id) {
+            Some(OpEntry { op: Op::Norm(_), .. }) => DType::F32,
+            _ => self.tensor(id).dtype,
+        }
+    }
+
     /// Whether a tensor is a dense or grouped convolution's result, which takes all channels of its input.
     pub(crate) fn is_dense(&self, id: TensorId) -> bool {
         matches!(self.producer(id), Some(OpEntry { op: Op::Conv(c) | Op::ConvTranspose(c), .. }) if !c.geometry.depthwise())

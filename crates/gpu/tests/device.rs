@@ -8,7 +8,7 @@ use fusionproxy_core::frame::{FrameInfo, Plane, VisibleFormat, VisibleFrame};
 use fusionproxy_format::Artifact;
 use fusionproxy_gpu::native::{Device, DeviceError, Runner};
 use fusionproxy_gpu::{Options, Program, Source, Target};
-use support::{device, fuse_on_cpu, fuse_on_gpu, luma, model, rgba, street};
+use support::{device, fuse_on_cpu, fuse_on_gpu, grey_street, luma, model, rgba, street};
 
 /// Options for grey frames.
 fn grey(device: &Device, (height, width): (usize, usize)) -> Options {
@@ -24,12 +24,6 @@ fn fused_luma(
 ) -> Vec<u8> {
     let fused = fuse_on_gpu(device, artifact, options, &frames.0, &frames.1);
     fused.as_chunks::<4>().0.iter().map(|p| p[0]).collect()
-}
-
-/// Frames of a synthetic street, in luma.
-fn grey_street(size: (usize, usize)) -> (Vec<u8>, Vec<u8>) {
-    let (rgb, infrared) = street(size.0, size.1);
-    (luma(&rgb), infrared)
 }
 
 #[test]

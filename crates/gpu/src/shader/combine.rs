@@ -49,10 +49,7 @@ impl Writer<'_, '_> {
                 format!("pack(look_up_each(octets({a}), {at}u + u32({c}) * 64u))")
             }
             (Op::PRelu { slope, .. }, _) => {
-                let vectors = slope
-                    .chunks(LANES)
-                    .map(|s| core::array::from_fn(|i| s.get(i).copied().unwrap_or(0.0).to_bits()));
-                let at = self.push(vectors);
+                let at = self.push_floats(slope);
                 let name = self.name("r");
                 self.functions.push_str(&format!(
                     "fn {name}(v: vec4<f32>, c: i32) -> vec4<f32> {{\n\
@@ -62,12 +59,12 @@ impl Writer<'_, '_> {
             }
             (Op::Convert(_), _) => match (input, eight_bit) {
                 (DType::U8, true) => {
-                    let (real, finish) = (self.push_real(quants[0]), self.push_finish(output.quant, &PLAIN));
+                    let (real, finish) = (self.push_quant(quants[0]), self.push_finish(output.quant, &PLAIN));
                     let steps = self.push_per_step(output.quant);
                     format!("pack(quantise_real(real(octets({a}), {real}u) * {steps}, {}u))", finish.at)
                 }
                 (DType::U8, false) => {
-                    let real = self.push_real(quants[0]);
+                    let real = self.push_quant(quants[0]);
                     format!("real(octets({a}), {real}u)")
                 }
                 (_, true) => {
@@ -112,7 +109,7 @@ impl Writer<'_, '_> {
                 finished(finish, &format!("multiplied(octets({a}), octets({b}), {at}u)"))
             }
             BinaryOp::Div | BinaryOp::Min | BinaryOp::Max => {
-                let [ra, rb] = inputs.map(|q| self.push_real(q));
+                let [ra, rb] = inputs.map(|q| self.push_quant(q));
                 let finish = self.push_finish(output, &op.finish);
                 let steps = self.push_per_step(output);
                 let [a, b] = [(a, ra), (b, rb)].map(|(v, at)| format!("real(octets({v}), {at}u)"));
@@ -120,16 +117,6 @@ impl Writer<'_, '_> {
                 finished(finish, &format!("quantise_real({value} * {steps}, {}u)", finish.at))
             }
         }
-    }
-
-    fn push_real(&mut self, quant: Quant) -> usize {
-        self.push([[u32::from(quant.zero_point), quant.scale.to_bits(), 0, 0]])
-    }
-
-    /// Steps of the output for a real number of 1.
-    fn push_per_step(&mut self, output: Quant) -> String {
-        let at = self.push([[(1.0 / output.scale).to_bits(), 0, 0, 0]]);
-        format!("bitcast<f32>(P[{at}u].x)")
     }
 }
 

@@ -8,9 +8,11 @@
 //! structure is text. So networks with equal encoders share their pipelines.
 
 mod activation;
+mod attention;
 mod combine;
 mod conv;
 mod input;
+mod norm;
 mod output;
 mod params;
 mod pixel;
@@ -30,6 +32,7 @@ use fusionproxy_format::{DType, TensorId};
 use crate::graph::Graph;
 use crate::{Options, ProgramError, Role};
 
+pub(crate) use norm::{factors, over_space};
 pub(crate) use output::output;
 pub(crate) use pixel::pixel;
 pub(crate) use reduce::{partial_sums, shares};
@@ -42,8 +45,10 @@ pub(crate) enum Bound {
     Parameters,
     /// A stored tensor.
     Tensor(TensorId),
-    /// Partial results of a reduction over space.
+    /// Partial results of a reduction or a normalisation over space.
     Partials(TensorId),
+    /// Factor and offset of each word of a normalisation over space.
+    Factors(TensorId),
     /// A frame, in a buffer or in a texture as the options say.
     Frame(Role),
 }
@@ -141,7 +146,8 @@ impl<'g, 'a> Writer<'g, 'a> {
         match bound {
             Bound::Parameters => plain("vec4<u32>"),
             Bound::Tensor(id) => plain(storage(self.graph.tensor(id).dtype)),
-            Bound::Partials(id) => plain(sums(self.graph.tensor(id).dtype)),
+            Bound::Partials(id) => plain(sums(self.graph.summed(id))),
+            Bound::Factors(_) => plain("vec4<f32>"),
             Bound::Frame(role) => {
                 let texture = match role {
                     Role::Visible => self.options.visible == crate::Source::Texture,

@@ -41,6 +41,15 @@ impl Writer<'_, '_> {
         }))
     }
 
+    /// Floats, four to a vector; the last vector is filled with zeros.
+    pub(super) fn push_floats(&mut self, floats: &[f32]) -> usize {
+        self.push(
+            floats
+                .chunks(LANES)
+                .map(|c| core::array::from_fn(|i| c.get(i).copied().unwrap_or(0.0).to_bits())),
+        )
+    }
+
     /// 32-bit integers.
     pub(super) fn push_ints(&mut self, ints: &[i32]) -> usize {
         self.push(

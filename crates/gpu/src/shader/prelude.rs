@@ -95,6 +95,9 @@ fn int_at(q: i32, k: u32) -> i32 {
   let i = u32(q);
   return bitcast<i32>(P[k + (i >> 2u)][i & 3u]);
 }
+fn ints_at(q: vec4<i32>, k: u32) -> vec4<i32> {
+  return vec4<i32>(int_at(q.x, k), int_at(q.y, k), int_at(q.z, k), int_at(q.w, k));
+}
 fn weighted(a: vec4<i32>, b: vec4<i32>, k: u32) -> vec4<i32> {
   let f = bitcast<vec4<i32>>(P[k]);
   let l = bitcast<vec4<i32>>(P[k + 1u]);

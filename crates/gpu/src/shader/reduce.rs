@@ -3,10 +3,11 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 
 use fusionproxy_format::{Axis, DType, Op, Reduce, ReduceKind, TensorId};
 
-use super::{Bound, Shader, Writer, sums};
+use super::{Bound, Shader, Writer, over_space, sums};
 use crate::graph::Graph;
 use crate::{Options, ProgramError};
 
@@ -18,7 +19,7 @@ pub(crate) fn shares(pixels: usize) -> usize {
     pixels.div_ceil(INVOCATIONS * 16).clamp(1, 64)
 }
 
-/// The dispatch that computes the shares of the reduction that gives `id`.
+/// The dispatch that computes the shares of the reduction or normalisation over space that gives `id`.
 pub(crate) fn partial_sums(
     graph: &Graph<'_>,
     stored: &[bool],
@@ -27,43 +28,63 @@ pub(crate) fn partial_sums(
 ) -> Result<Option<Shader>, ProgramError> {
     let Some(op) = graph.tensor(id).producer else { return Ok(None) };
     let entry = graph.ops[op];
-    let Op::Reduce(reduce) = entry.op else { return Ok(None) };
-    if reduce.axis != Axis::Space {
-        return Ok(None);
-    }
+    let norm = over_space(&entry.op).is_some();
+    let kind = match entry.op {
+        Op::Reduce(r) if r.axis == Axis::Space => r.kind,
+        _ if norm => ReduceKind::Sum,
+        _ => return Ok(None),
+    };
     let mut writer = Writer::new(graph, stored, options, id, Bound::Partials(id));
     writer.operators.insert(op);
-    let input = *graph.tensor(entry.inputs[0].get());
-    let f = writer.words(entry.inputs[0].get())?;
+    let from = entry.inputs[0].get();
+    let input = *graph.tensor(from);
+    let f = writer.words(from)?;
     let (pixels, width) = (input.pixels(), input.shape.width);
     let groups = shares(pixels);
-    let (kind, value) = (sums(input.dtype), format!("{f}(p / {width}, p % {width}, c)"));
-    let value = if input.dtype == DType::U8 { format!("octets({value})") } else { value };
-    let join = |a: &str, b: &str| match reduce.kind {
-        ReduceKind::Max => format!("max({a}, {b})"),
-        ReduceKind::Mean | ReduceKind::Sum => format!("{a} + {b}"),
+    let vector = sums(graph.summed(id));
+    let value = format!("{f}(p / {width}, p % {width}, c)");
+    let value = match input.dtype {
+        _ if norm => writer.real(from, &value),
+        DType::U8 => format!("octets({value})"),
+        DType::F16 | DType::F32 => value,
     };
+    // What is summed: values, or values and their squares.
+    let parts = if norm { vec!["v", "v * v"] } else { vec!["v"] };
+    let all = |statement: &dyn Fn(usize) -> String| (0..parts.len()).map(statement).collect::<String>();
     let stride = groups * INVOCATIONS;
     let main = format!(
-        "var<workgroup> shared_sums: array<{kind}, {INVOCATIONS}>;\n\
-         @compute @workgroup_size({INVOCATIONS})\n\
+        "{memory}@compute @workgroup_size({INVOCATIONS})\n\
          fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {{\n\
-         let c = i32(group.y);\nvar sum = {kind}({start});\n\
-         for (var p = i32(group.x * {INVOCATIONS}u + lane); p < {pixels}; p += {stride}) {{ sum = {step}; }}\n\
-         shared_sums[lane] = sum;\n\
+         let c = i32(group.y);\n{begin}\
+         for (var p = i32(group.x * {INVOCATIONS}u + lane); p < {pixels}; p += {stride}) {{\n\
+         let v = {value};\n{step}}}\n{share}\
          for (var half = {half}u; half > 0u; half >>= 1u) {{\nworkgroupBarrier();\n\
-         if (lane < half) {{ shared_sums[lane] = {fold}; }}\n}}\n\
-         if (lane == 0u) {{ b0[group.y * {groups}u + group.x] = shared_sums[0]; }}\n}}\n",
-        start = start(&reduce, input.dtype),
-        step = join("sum", &value),
+         if (lane < half) {{\n{fold}}}\n}}\nif (lane == 0u) {{\n{end}}}\n}}\n",
+        memory = all(&|i| format!("var<workgroup> memory{i}: array<{vector}, {INVOCATIONS}>;\n")),
+        begin = all(&|i| format!("var sum{i} = {vector}({});\n", start(kind, input.dtype))),
+        step = all(&|i| format!("sum{i} = {};\n", joined(kind, &format!("sum{i}"), parts[i]))),
+        share = all(&|i| format!("memory{i}[lane] = sum{i};\n")),
         half = INVOCATIONS / 2,
-        fold = join("shared_sums[lane]", "shared_sums[lane + half]"),
+        fold = all(&|i| {
+            let next = joined(kind, &format!("memory{i}[lane]"), &format!("memory{i}[lane + half]"));
+            format!("memory{i}[lane] = {next};\n")
+        }),
+        end = all(&|i| {
+            format!("b0[(group.y * {groups}u + group.x) * {}u + {i}u] = memory{i}[0];\n", parts.len())
+        }),
     );
     Ok(Some(writer.finish(&main, [groups, input.words(), 1])))
 }
 
-fn start(reduce: &Reduce, dtype: DType) -> &'static str {
-    match (reduce.kind, dtype) {
+fn joined(kind: ReduceKind, a: &str, b: &str) -> String {
+    match kind {
+        ReduceKind::Max => format!("max({a}, {b})"),
+        ReduceKind::Mean | ReduceKind::Sum => format!("{a} + {b}"),
+    }
+}
+
+fn start(kind: ReduceKind, dtype: DType) -> &'static str {
+    match (kind, dtype) {
         (ReduceKind::Max, DType::F16 | DType::F32) => "-3.4e38",
         _ => "0",
     }
@@ -109,10 +130,7 @@ impl Writer<'_, '_> {
 
 /// Statements that fold `count` values of `i` into `sum`.
 fn folded(op: &Reduce, dtype: DType, kind: &str, count: usize, value: &str) -> String {
-    let step = match op.kind {
-        ReduceKind::Max => format!("max(sum, {kind}({value}))"),
-        ReduceKind::Mean | ReduceKind::Sum => format!("sum + {value}"),
-    };
-    let start = start(op, dtype);
+    let step = joined(op.kind, "sum", &format!("{kind}({value})"));
+    let start = start(op.kind, dtype);
     format!("var sum = {kind}({start});\nfor (var i = 0; i < {count}; i++) {{ sum = {step}; }}\n")
 }

@@ -121,9 +121,9 @@ impl Writer<'_, '_> {
             Op::Resize(r) => self.resize(r, entry.inputs[0].get(), id),
             Op::Pool(p) => self.pool(op, p),
             Op::Reduce(r) => self.reduced(r, entry.inputs[0].get(), id),
-            Op::Norm(_) => self.unsupported(op, "normalisation"),
-            Op::Softmax(_) => self.unsupported(op, "softmax"),
-            Op::Matmul(_) => self.unsupported(op, "matrix products"),
+            Op::Norm(n) => self.normalised(n, entry.inputs[0].get(), id),
+            Op::Softmax(s) => self.softmax(s, entry.inputs[0].get(), id),
+            Op::Matmul(m) => self.matmul(m, [0, 1].map(|i| entry.inputs[i].get()), id),
             Op::Blend(_) => self.unsupported(op, "a composition that is not the network's last operator"),
         }
     }

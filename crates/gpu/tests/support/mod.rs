@@ -1,5 +1,9 @@
 //! Released artifacts, pictures, and the CPU's results.
 
+#![allow(dead_code, unused_imports, unused_macros)] // Each test takes what it needs.
+
+pub(crate) mod net;
+
 use fusionproxy_core::colour::luma_of;
 use fusionproxy_core::executor::Executor;
 use fusionproxy_core::frame::Plane;
@@ -33,6 +37,12 @@ pub(crate) fn street(height: usize, width: usize) -> (Vec<u8>, Vec<u8>) {
     (rgb, infrared)
 }
 
+/// The same in luma.
+pub(crate) fn grey_street((height, width): (usize, usize)) -> (Vec<u8>, Vec<u8>) {
+    let (rgb, infrared) = street(height, width);
+    (luma(&rgb), infrared)
+}
+
 /// Luma of RGB.
 pub(crate) fn luma(rgb: &[u8]) -> Vec<u8> {
     rgb.as_chunks::<3>().0.iter().map(|p| luma_of(*p)).collect()
@@ -58,9 +68,10 @@ pub(crate) fn fuse_on_cpu(
     let mut arena = vec![0u8; plan.arena_bytes() + 63];
     let start = arena.as_ptr().align_offset(64);
     let mut executor = Executor::new(&plan, &mut arena[start..], backend, &Inline).expect("an executor");
-    let mut fused = vec![0; h * w];
+    let channels = executor.fused_channels();
+    let mut fused = vec![0; h * w * channels];
     let plane = |data| Plane::new(w, h, w, data).expect("a plane");
-    executor.run(plane(visible), plane(infrared), &mut fused, w).expect("a fused frame");
+    executor.run(plane(visible), plane(infrared), &mut fused, w * channels).expect("a fused frame");
     fused
 }
 
