@@ -24,6 +24,7 @@ use fusionproxy_format::{Conv, DType, Op, OpKind};
 use half::f16;
 
 pub use activation::activate;
+pub use reduce::{finish_sums, sum_rows};
 
 use crate::{Call, Shape};
 

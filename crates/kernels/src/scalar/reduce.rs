@@ -4,9 +4,9 @@ use core::ops::Range;
 
 use super::float::Float;
 use super::quantise::Quantiser;
-use super::row::{channel_blocks, map_pixels, over_space};
+use super::row::{block_row, channel_blocks, gather, map_pixels, over_space};
 use crate::Call;
-use fusionproxy_format::{Axis, Reduce, ReduceKind};
+use fusionproxy_format::{Axis, CHANNEL_BLOCK, Op, Reduce, ReduceKind};
 
 /// Elements that one result is made of.
 fn count(op: &Reduce, call: &Call<'_, '_>) -> usize {
@@ -14,13 +14,18 @@ fn count(op: &Reduce, call: &Call<'_, '_>) -> usize {
     if op.axis == Axis::Space { shape.height * shape.width } else { shape.channels }
 }
 
-/// Runs `units` of a reduction: channels if it runs over space, else rows, in 8 bits.
-pub(super) fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
-    let quantiser = Quantiser::plain(call.output_quant());
+/// Scale of an 8-bit sum or mean, and the zero points in its sum.
+fn finishing(op: &Reduce, call: &Call<'_, '_>) -> (f32, i32) {
     let count = count(op, call);
     let scale = if op.kind == ReduceKind::Mean { op.scale / count as f32 } else { op.scale };
     // At most 255 * 2^23 in magnitude, and so is the sum of the elements alone: `check_geometry` bounds the count.
-    let zeros = i32::from(call.inputs()[0].quant.zero_point) * count as i32;
+    (scale, i32::from(call.inputs()[0].quant.zero_point) * count as i32)
+}
+
+/// Runs `units` of a reduction: channels if it runs over space, else rows, in 8 bits.
+pub(super) fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
+    let quantiser = Quantiser::plain(call.output_quant());
+    let (scale, zeros) = finishing(op, call);
     let finish = |acc: i32| match op.kind {
         ReduceKind::Max => acc as u8,
         ReduceKind::Mean | ReduceKind::Sum => quantiser.sum(acc - zeros, scale),
@@ -61,5 +66,33 @@ pub(super) fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range
     for (first, len) in channel_blocks(units) {
         let acc = over_space(&src, (first, len), start, |_, acc, v: T| step(acc, v.load()), step);
         dst.pixel(0, 0).slice(first, len).fill_array(acc.map(finish));
+    }
+}
+
+/// Adds the rows `rows` of the input of an 8-bit reduction over space to `sums`, one a channel: the share of a part of the
+/// image, where the parts are computed apart. Does nothing for other calls.
+pub fn sum_rows(call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [i32]) {
+    let Some(src) = call.source::<u8>(0) else { return };
+    for (block, sums) in channel_blocks(0..src.shape().channels).zip(sums.chunks_mut(CHANNEL_BLOCK)) {
+        let mut acc = [0; CHANNEL_BLOCK];
+        for y in rows.clone() {
+            for (_, lane) in block_row(&src, y, block) {
+                gather(&mut acc, lane, |_, acc, q: u8| acc + i32::from(q));
+            }
+        }
+        for (sum, acc) in sums.iter_mut().zip(acc) {
+            *sum += acc;
+        }
+    }
+}
+
+/// Writes an 8-bit mean or sum over space from the sums of all rows ([`sum_rows`]). Does nothing for other calls.
+pub fn finish_sums(call: &Call<'_, '_>, sums: &[i32]) {
+    let Op::Reduce(op) = call.op() else { return };
+    let Some(dst) = call.target::<u8>() else { return };
+    let quantiser = Quantiser::plain(call.output_quant());
+    let (scale, zeros) = finishing(op, call);
+    for (c, sum) in sums.iter().enumerate().take(dst.shape().channels) {
+        dst.set(0, 0, c, quantiser.sum(sum - zeros, scale));
     }
 }

@@ -1,46 +1,70 @@
 //! From 32-bit sums to 8-bit results: the arithmetic of the scalar quantiser, four sums at a time.
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_pmax, f32x4_pmin, f32x4_splat, i16x8_narrow_i32x4,
-    i32x4_splat, i32x4_sub, u8x16_narrow_i16x8, v128,
+    f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i16x8_narrow_i32x4, i32x4_splat, i32x4_sub,
+    u8x16_max, u8x16_min, u8x16_narrow_i16x8, u8x16_splat, v128,
 };
 
-use fusionproxy_format::{Finish as Params, Quant};
+use crate::rows::requant::Requant;
 
 /// 1.5 * 2^23. Added to a float of magnitude below 2^22 it leaves the float, rounded half to even, in the low bits.
 const MAGIC: f32 = 12_582_912.0;
 
-/// Clamp, rounding and zero point in registers.
+/// Whether every sum of `terms` products, times one of these scales, stays where [`MAGIC`] works. Rounding may then come
+/// before the clamp, which narrowing with saturation does for nothing. It holds for every network that a calibration can
+/// produce; calls for which it does not run the scalar kernel.
+pub(super) fn fits(terms: usize, bias: &[i32], scale: &[f32]) -> bool {
+    let bias = bias.iter().fold(0, |m, b| b.unsigned_abs().max(m));
+    let scale = scale.iter().fold(0f32, |m, s| s.abs().max(m));
+    (terms as f32 * (255.0 * 255.0) + bias as f32) * scale < 4_000_000.0
+}
+
+/// Rounding, zero point and clamp in registers.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
+    offset: v128,
     low: v128,
     high: v128,
-    offset: v128,
 }
 
 impl Finish {
-    pub(super) fn new(output: Quant, finish: &Params<'_>) -> Self {
-        let zero = i32::from(output.zero_point);
-        let bound = |q: u8| f32x4_splat((i32::from(q) - zero) as f32);
+    #[inline(always)]
+    pub(super) fn new(requant: Requant) -> Self {
         Self {
-            low: bound(finish.lo),
-            high: bound(finish.hi),
-            offset: i32x4_splat(MAGIC.to_bits().cast_signed() - zero),
+            offset: i32x4_splat(MAGIC.to_bits().cast_signed() - i32::from(requant.zero)),
+            low: u8x16_splat(requant.bounds[0]),
+            high: u8x16_splat(requant.bounds[1]),
         }
     }
 
-    /// The results, 0..=255, of four sums, before the table.
+    /// The results of four sums that [`fits`] bounds, before the clamp.
     #[inline(always)]
     pub(super) fn apply(&self, acc: v128, scale: v128) -> v128 {
         let r = f32x4_mul(f32x4_convert_i32x4(acc), scale);
-        // `pmin(a, b)` is b < a ? b : a, and `pmax` a < b ? b : a: one instruction each on x86-64.
-        let r = f32x4_pmax(self.low, f32x4_pmin(self.high, r));
         i32x4_sub(f32x4_add(r, f32x4_splat(MAGIC)), self.offset)
+    }
+
+    /// The clamped bytes of four vectors of results.
+    #[inline(always)]
+    pub(super) fn pack(&self, v: [v128; 4]) -> v128 {
+        let bytes = u8x16_narrow_i16x8(i16x8_narrow_i32x4(v[0], v[1]), i16x8_narrow_i32x4(v[2], v[3]));
+        u8x16_min(u8x16_max(bytes, self.low), self.high)
     }
 }
 
-/// The bytes of four vectors of results.
+/// Writes the first `n` bytes of `v`, at most 16.
+///
+/// # Safety
+/// They can be written.
 #[inline(always)]
-pub(super) fn pack(v: [v128; 4]) -> v128 {
-    u8x16_narrow_i16x8(i16x8_narrow_i32x4(v[0], v[1]), i16x8_narrow_i32x4(v[2], v[3]))
+pub(super) unsafe fn store_first(to: *mut u8, v: v128, n: usize) {
+    // SAFETY: the caller's promise; at most the 16 bytes of the array are read.
+    unsafe {
+        if n >= 16 {
+            to.cast::<v128>().write_unaligned(v);
+        } else {
+            let bytes: [u8; 16] = core::mem::transmute(v);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, n);
+        }
+    }
 }

@@ -1,58 +1,133 @@
 //! WebAssembly kernels with 128-bit SIMD.
 //!
 //! A WebAssembly module that contains SIMD instructions is refused as a whole by an engine without them, so that there is
-//! nothing to detect at run time: the module exists if and only if the target feature `simd128` is on. Convolutions and
-//! the composition have kernels of their own; every other operator runs the scalar one, which the compiler vectorises.
-//!
-//! The hottest instruction is `i32x4.dot_i16x8_s`. Bytes become its 16-bit operands by a mask and a shift: of a vector of
-//! bytes, the even ones are `v & 0x00ff` and the odd ones `v >> 8`, and a sum of products may be taken over the even and
-//! the odd ones apart, as long as activations and weights are split alike.
+//! nothing to detect at run time: the module exists if and only if the target feature `simd128` is on. With the target
+//! feature `relaxed-simd` as well, sums of products take one instruction instead of five, where the engine makes it exact:
+//! ask [`exact`] before the first frame. Operators without kernels here run the scalar ones, which the compiler vectorises.
 
-mod blend;
+mod colour;
 mod depthwise;
+mod dot;
+mod elementwise;
 mod finish;
 mod gemm;
-mod stage;
 
 use core::ops::Range;
 
-use fusionproxy_format::{DType, Op};
+use fusionproxy_format::{BinaryOp, ConvWeights, DType, Op};
 
+use crate::rows::depthwise::DepthwiseRow;
+use crate::rows::elementwise::{Product, Sum};
+use crate::rows::gemm::GemmRow;
+use crate::rows::isa::Isa;
+use crate::rows::{self, Kernel};
 use crate::{Backend, Call, Shape, scalar};
 
-/// The kernels for `simd128`. Bytes are those of [`crate::Scalar`] for 8-bit calls; floats run the scalar kernels. `SET`
-/// names the scalar kernels that are linked, as for [`crate::Scalar`].
+pub use colour::compose_rgba;
+pub use dot::exact;
+
+/// The leaf kernels.
+struct Leaves;
+
+impl Isa for Leaves {
+    const OFFSET: i32 = 0;
+    const VECTOR: usize = depthwise::VECTOR;
+    const TAPS: usize = depthwise::TAPS;
+    const TAP_BYTES: usize = depthwise::TAP_BYTES;
+    const SUMS: [usize; 2] = [0, 0];
+
+    fn packed_bytes(_: usize, _: usize) -> usize {
+        0
+    }
+
+    fn pack(_: &[i8], _: usize, _: usize, _: &mut [u8]) {}
+
+    unsafe fn gemm(row: &GemmRow<'_>) {
+        // SAFETY: the caller's promise, here and below.
+        unsafe { gemm::run(row) }
+    }
+
+    fn depthwise_place(tap: usize, element: usize) -> usize {
+        depthwise::place(tap, element)
+    }
+
+    unsafe fn depthwise(row: &DepthwiseRow<'_>) {
+        // SAFETY: see `gemm`.
+        unsafe { depthwise::run(row) }
+    }
+
+    unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
+        // SAFETY: see `gemm`.
+        unsafe { elementwise::sum(a, b, to, n, op) }
+    }
+
+    unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
+        // SAFETY: see `gemm`.
+        unsafe { elementwise::product(a, b, to, n, op) }
+    }
+
+    unsafe fn look_up(at: *mut u8, n: usize, table: &[u8; 256]) {
+        // SAFETY: see `gemm`.
+        unsafe { elementwise::look_up(at, n, table) }
+    }
+
+    unsafe fn add_up(from: *const u8, n: usize, channels: usize, sums: *mut i32) {
+        // SAFETY: see `gemm`.
+        unsafe { elementwise::add_up(from, n, channels, sums) }
+    }
+}
+
+/// The kernels for `simd128`, or `relaxed-simd`. Bytes are those of [`crate::Scalar`] for 8-bit calls; floats run the scalar
+/// kernels. `SET` names the scalar kernels that are linked, as for [`crate::Scalar`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Simd128<const SET: u32 = { u32::MAX }>;
 
+/// The kernel that takes `op`, for some shapes at least.
+fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
+    let bounded = match op {
+        Op::Conv(c) => {
+            let g = &c.geometry;
+            let [kh, kw] = g.window.kernel.map(usize::from);
+            let terms = kh * kw * (g.input_channels / g.groups);
+            matches!(c.weights, ConvWeights::Int8 { bias, scale, .. } if finish::fits(terms, bias, scale))
+        }
+        Op::Binary(b) => b.op != BinaryOp::Mul || finish::fits(1, &[], &[b.scale]),
+        _ => true,
+    };
+    rows::kernel(op, dtype).filter(|_| bounded)
+}
+
 impl<const SET: u32> Backend for Simd128<SET> {
     fn name(&self) -> &'static str {
-        "wasm32-simd128"
+        if cfg!(target_feature = "relaxed-simd") { "wasm32-relaxed-simd" } else { "wasm32-simd128" }
     }
 
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
-        match call.op() {
-            Op::Conv(c) if depthwise::supports(c) => depthwise::run(call, c, units, scratch),
-            Op::Conv(c) if gemm::supports(c) => gemm::run(call, c, units, scratch),
-            Op::Blend(b) if call.output().dtype() == DType::U8 => blend::run(b, call, units),
-            _ => scalar::run::<SET>(call, units, scratch),
+        let taken = kernel(call.op(), call.output().dtype()).is_some();
+        if !(taken && rows::run::<Leaves>(call, units.clone(), scratch)) {
+            scalar::run::<SET>(call, units, scratch);
         }
     }
 
     fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
-        match op {
-            Op::Conv(c) if depthwise::supports(c) => depthwise::scratch_bytes(c, output),
-            Op::Conv(c) if gemm::supports(c) => gemm::scratch_bytes(c, output),
-            _ => scalar::scratch_bytes(op, dtype, input, output),
-        }
+        // A driver may leave a call to the scalar kernel after all.
+        let own = kernel(op, dtype).map_or(0, |_| rows::scratch_bytes::<Leaves>(op, dtype, input, output));
+        own.max(scalar::scratch_bytes(op, dtype, input, output))
     }
 
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
-        match op {
-            Op::Conv(c) if depthwise::supports(c) => "wasm32-simd128-depthwise",
-            Op::Conv(c) if gemm::supports(c) => "wasm32-simd128-gemm",
-            Op::Blend(_) if dtype == DType::U8 => "wasm32-simd128-blend",
-            _ => "scalar",
+        let relaxed = cfg!(target_feature = "relaxed-simd");
+        match kernel(op, dtype) {
+            Some(Kernel::Depthwise) if relaxed => "wasm32-relaxed-simd-depthwise",
+            Some(Kernel::Depthwise) => "wasm32-simd128-depthwise",
+            Some(Kernel::Gemm) if relaxed => "wasm32-relaxed-simd-gemm",
+            Some(Kernel::Gemm) => "wasm32-simd128-gemm",
+            Some(Kernel::Binary) => "wasm32-simd128-binary",
+            Some(Kernel::Table) => "wasm32-table",
+            Some(Kernel::Reduce) => "wasm32-simd128-reduce",
+            Some(Kernel::Blend) => "wasm32-simd128-blend",
+            Some(Kernel::Copy) => "wasm32-copy",
+            None => "scalar",
         }
     }
 }

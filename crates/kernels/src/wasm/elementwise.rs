@@ -1,0 +1,140 @@
+//! 8-bit sums and products of runs, and sums over space.
+
+use core::arch::wasm32::{
+    f32x4_splat, i8x16_shuffle, i16x8_add, i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add,
+    i32x4_dot_i16x8, i32x4_extmul_high_i16x8, i32x4_extmul_low_i16x8, i32x4_shr, i32x4_splat, u8x16_max,
+    u8x16_min, u8x16_narrow_i16x8, u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16,
+    u32x4_extend_high_u16x8, u32x4_extend_low_u16x8, v128, v128_load, v128_store,
+};
+
+use super::finish::Finish;
+use crate::rows::elementwise::{Product, Sum};
+
+const VECTOR: usize = 16;
+
+/// Sums of two runs.
+///
+/// # Safety
+/// `n` bytes can be read from `a` and `b` and written to `to`, which may be one of them.
+pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
+    let f = op.fixed;
+    // Both multipliers fit 16 bits: the pair that meets the bytes of `a` and `b` by turns.
+    let factors = i32x4_splat((f.a & 0xffff) | f.b << 16);
+    let offset = i32x4_splat(f.offset);
+    let (low, high) = (u8x16_splat(op.bounds[0]), u8x16_splat(op.bounds[1]));
+    let body = |a: v128, b: v128| {
+        let first = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+        let last = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
+        let one = |pairs| i32x4_shr(i32x4_add(i32x4_dot_i16x8(pairs, factors), offset), f.shift);
+        let v = i16x8_narrow_i32x4(one(u16x8_extend_low_u8x16(first)), one(u16x8_extend_high_u8x16(first)));
+        let w = i16x8_narrow_i32x4(one(u16x8_extend_low_u8x16(last)), one(u16x8_extend_high_u8x16(last)));
+        // Narrowing saturates, so that the bounds may come last.
+        u8x16_min(u8x16_max(u8x16_narrow_i16x8(v, w), low), high)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { each(a, b, to, n, body, |a, b| op.value(a, b)) }
+}
+
+/// Products of two runs; `fits(1, &[], &[scale])`.
+///
+/// # Safety
+/// As for [`sum`].
+pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
+    let [za, zb] = op.zeros.map(|z| i16x8_splat(i16::from(z)));
+    let finish = Finish::new(op.requant);
+    let scale = f32x4_splat(op.scale);
+    let body = |a: v128, b: v128| {
+        let (a0, a1) = (i16x8_sub(u16x8_extend_low_u8x16(a), za), i16x8_sub(u16x8_extend_high_u8x16(a), za));
+        let (b0, b1) = (i16x8_sub(u16x8_extend_low_u8x16(b), zb), i16x8_sub(u16x8_extend_high_u8x16(b), zb));
+        let products = [
+            i32x4_extmul_low_i16x8(a0, b0),
+            i32x4_extmul_high_i16x8(a0, b0),
+            i32x4_extmul_low_i16x8(a1, b1),
+            i32x4_extmul_high_i16x8(a1, b1),
+        ];
+        finish.pack(products.map(|p| finish.apply(p, scale)))
+    };
+    // SAFETY: the caller's promise.
+    unsafe { each(a, b, to, n, body, |a, b| op.value(a, b)) }
+}
+
+/// Runs `body` on vectors and `one` on the rest.
+///
+/// # Safety
+/// As for [`sum`].
+#[inline(always)]
+unsafe fn each(
+    a: *const u8,
+    b: *const u8,
+    to: *mut u8,
+    n: usize,
+    body: impl Fn(v128, v128) -> v128,
+    one: impl Fn(u8, u8) -> u8,
+) {
+    let mut i = 0;
+    // SAFETY: elements below n alone; each is read before it is written.
+    unsafe {
+        while i + VECTOR <= n {
+            v128_store(to.add(i).cast(), body(v128_load(a.add(i).cast()), v128_load(b.add(i).cast())));
+            i += VECTOR;
+        }
+        while i < n {
+            to.add(i).write(one(a.add(i).read(), b.add(i).read()));
+            i += 1;
+        }
+    }
+}
+
+/// Entries of a table at the bytes of a run, in place.
+///
+/// # Safety
+/// `n` bytes can be read and written.
+pub(super) unsafe fn look_up(at: *mut u8, n: usize, table: &[u8; 256]) {
+    for i in 0..n {
+        // SAFETY: i < n.
+        unsafe { at.add(i).write(table[usize::from(at.add(i).read())]) }
+    }
+}
+
+/// Pixels whose bytes are added up in 16 bits: 255 * 257 is the largest sum that fits.
+const SHORT: usize = 256;
+
+/// Adds byte e of a run to sum e % `channels`.
+///
+/// # Safety
+/// `n` bytes, a multiple of `channels`, can be read, and `channels` sums written.
+pub(super) unsafe fn add_up(from: *const u8, n: usize, channels: usize, sums: *mut i32) {
+    let pixels = n / channels;
+    let mut c = 0;
+    // SAFETY: channels c..c + 8 or c of each pixel; sums below `channels`.
+    unsafe {
+        while c + VECTOR <= channels {
+            let mut x = 0;
+            while x < pixels {
+                let end = pixels.min(x + SHORT);
+                let mut short = [i32x4_splat(0); 2];
+                while x < end {
+                    let v = v128_load(from.add(x * channels + c).cast());
+                    short[0] = i16x8_add(short[0], u16x8_extend_low_u8x16(v));
+                    short[1] = i16x8_add(short[1], u16x8_extend_high_u8x16(v));
+                    x += 1;
+                }
+                for (i, short) in short.into_iter().enumerate() {
+                    let to = sums.add(c + 8 * i).cast::<v128>();
+                    v128_store(to, i32x4_add(v128_load(to), u32x4_extend_low_u16x8(short)));
+                    let to = to.add(1);
+                    v128_store(to, i32x4_add(v128_load(to), u32x4_extend_high_u16x8(short)));
+                }
+            }
+            c += VECTOR;
+        }
+        while c < channels {
+            let mut sum = 0;
+            for x in 0..pixels {
+                sum += i32::from(from.add(x * channels + c).read());
+            }
+            *sums.add(c) += sum;
+            c += 1;
+        }
+    }
+}
