@@ -16,6 +16,8 @@ SHIFT, SHIFT_STEP, TURN, TURN_STEP = 12.0, 2.0, 4.0, 1.0
 DEGREES_PER_PIXEL = 0.3
 #: (area averaging, first step in pixels, steps) of the refinements.
 LEVELS = ((4, 0.3, 20), (2, 0.1, 20))
+#: A frame is left alone unless its edges then agree better by this factor.
+GAIN = 1.01
 #: A strip that is not compared: there the moved frame shows replicated edges.
 MARGIN = 6
 
@@ -28,6 +30,18 @@ def gradient_field(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mean = power.detach().sqrt().mean((1, 2, 3), keepdim=True)
     length = (power + mean.square() + 1e-12).sqrt()
     return gx / length, gy / length
+
+
+def level(x: torch.Tensor, scale: int) -> torch.Tensor:
+    """[1, H, W] shrunk by area averaging and smoothed: [1, 1, H / scale, W / scale].
+
+    Moving a frame by half a pixel smooths it, and noise that is smoothed agrees better: without smoothing first, half
+    pixels would win.
+    """
+    y = F.avg_pool2d(x[None], scale)
+    for _ in range(2):  # twice 1 2 1, along both axes
+        y = F.avg_pool2d(F.avg_pool2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)
+    return y
 
 
 def agreement(a: tuple[torch.Tensor, torch.Tensor], b: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -49,7 +63,7 @@ def register(vis: torch.Tensor, ir: torch.Tensor) -> tuple[float, float, float]:
     """
     if min(vis.shape[-2:]) < 64:
         return 0.0, 0.0, 0.0
-    v, i = F.avg_pool2d(vis[None], 4), F.avg_pool2d(ir[None], 4)
+    v, i = level(vis, 4), level(ir, 4)
     shifts = torch.arange(-SHIFT, SHIFT + SHIFT_STEP / 2, SHIFT_STEP, device=v.device)
     turns = torch.arange(-TURN, TURN + TURN_STEP / 2, TURN_STEP, device=v.device)
     candidates = torch.cartesian_prod(shifts, shifts, turns)
@@ -58,8 +72,11 @@ def register(vis: torch.Tensor, ir: torch.Tensor) -> tuple[float, float, float]:
     unit = torch.tensor([1.0, 1.0, DEGREES_PER_PIXEL], device=v.device)
     best = candidates[torch.cat(scores).topk(3).indices] / unit
     for scale, first, steps in LEVELS:
-        target, moving = gradient_field(F.avg_pool2d(vis[None], scale)), F.avg_pool2d(ir[None], scale)
-        best = _climb(target, moving, scale, best, unit, first, steps)
+        target, moving = gradient_field(level(vis, scale)), level(ir, scale)
+        best = _climb(target, moving, scale, torch.cat([best, torch.zeros_like(best[:1])]), unit, first, steps)
+    moved, still = (agreement(target, gradient_field(rigid(moving, m, scale))) for m in (best * unit, 0 * best))
+    if moved < GAIN * still:
+        return 0.0, 0.0, 0.0
     dx, dy, turn = (best[0] * unit).tolist()
     return dx, dy, turn
 
