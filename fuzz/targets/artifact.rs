@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
     let mut steps = vec![Step::EMPTY; artifact.op_count()];
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let Ok(plan) = Plan::new(&artifact, height, width, PlanOptions { workers: 1 }, &Scalar::ALL, storage)
+    let Ok(plan) = Plan::new(&artifact, height, width, PlanOptions::default(), &Scalar::ALL, storage)
     else {
         return;
     };

@@ -49,7 +49,9 @@ fn check(backend: &dyn Backend, dtype: DType, workers: usize) {
     let before = CountingAllocator::allocations();
     let artifact = Artifact::new(bytes.get()).unwrap();
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let plan = Plan::new(&artifact, 48, 64, PlanOptions { workers }, backend, storage).unwrap();
+    let plan =
+        Plan::new(&artifact, 48, 64, PlanOptions { workers, ..PlanOptions::default() }, backend, storage)
+            .unwrap();
     assert_eq!(CountingAllocator::allocations() - before, 0, "loading and planning");
 
     let mut arena = Bytes::zeroed(plan.arena_bytes());

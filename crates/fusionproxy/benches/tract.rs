@@ -38,7 +38,7 @@ fn main() -> TractResult<()> {
         let (mut tensors, mut steps) =
             (vec![TensorSlot::EMPTY; artifact.tensor_count()], vec![Step::EMPTY; artifact.op_count()]);
         let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-        let ours = Plan::new(&artifact, HEIGHT, WIDTH, PlanOptions { workers: 1 }, best_backend(), storage)?;
+        let ours = Plan::new(&artifact, HEIGHT, WIDTH, PlanOptions::default(), best_backend(), storage)?;
         let mut arena = AlignedBytes::zeroed(ours.arena_bytes());
         let mut executor = Executor::new(&ours, arena.as_mut(), best_backend(), &pool)?;
         let (mut own, mut peer) = (Vec::new(), Vec::new());

@@ -88,7 +88,7 @@ impl<'a, 'm> Fuser<'a, 'm> {
         let Memory { tensors, steps, arena, buffer } = memory;
         tensors.resize(artifact.tensor_count(), TensorSlot::EMPTY);
         steps.resize(artifact.op_count(), Step::EMPTY);
-        let plan_options = PlanOptions { workers: pool.count() };
+        let plan_options = PlanOptions { workers: pool.count(), ..PlanOptions::default() };
         let storage = PlanStorage { tensors, steps };
         let plan = Plan::new(artifact, visible.1, visible.0, plan_options, backend, storage)?;
         *arena = AlignedBytes::zeroed(plan.arena_bytes());

@@ -56,8 +56,8 @@ fn fuse(artifact: &Artifact<'_>, sample: &Sample) -> Vec<u8> {
     let (mut tensors, mut steps) =
         (vec![TensorSlot::EMPTY; artifact.tensor_count()], vec![Step::EMPTY; artifact.op_count()]);
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let plan = Plan::new(artifact, height, width, PlanOptions { workers: 2 }, best_backend(), storage)
-        .expect("a plan");
+    let options = PlanOptions { workers: 2, ..PlanOptions::default() };
+    let plan = Plan::new(artifact, height, width, options, best_backend(), storage).expect("a plan");
     let mut arena = AlignedBytes::zeroed(plan.arena_bytes());
     let mut executor = Executor::new(&plan, arena.as_mut(), best_backend(), &pool).expect("an executor");
     let plane = |data| Plane::new(width, height, width, data).expect("a plane");

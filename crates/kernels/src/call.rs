@@ -1,6 +1,7 @@
 //! One operator, ready to run.
 
 use core::fmt;
+use core::ops::Range;
 
 use fusionproxy_format::{Axis, DType, NormKind, Op, Quant};
 use half::f16;
@@ -47,6 +48,16 @@ impl<'m> AnySrc<'m> {
             Self::U8(_) => DType::U8,
             Self::F16(_) => DType::F16,
             Self::F32(_) => DType::F32,
+        }
+    }
+
+    /// The same view, of which nothing but `rows` may be touched.
+    #[must_use]
+    pub fn window(self, rows: Range<usize>) -> Self {
+        match self {
+            Self::U8(v) => Self::U8(v.window(rows)),
+            Self::F16(v) => Self::F16(v.window(rows)),
+            Self::F32(v) => Self::F32(v.window(rows)),
         }
     }
 

@@ -20,6 +20,7 @@ extern crate std;
 pub mod aarch64;
 pub mod arm;
 mod backend;
+mod bands;
 mod call;
 #[cfg(feature = "std")]
 mod counting;
@@ -29,6 +30,7 @@ mod parallel;
 mod parameters;
 #[cfg(feature = "std")]
 mod pool;
+mod reach;
 mod rows;
 pub mod scalar;
 mod view;
@@ -38,6 +40,7 @@ pub mod wasm;
 pub mod x86;
 
 pub use backend::{Backend, Scalar};
+pub use bands::{Access, Band, Bands, Granted, Lent, Phase, Place, Rows, Written};
 pub use call::{AnyDst, AnySrc, Call, CallError, Operand};
 #[cfg(feature = "std")]
 pub use counting::CountingAllocator;
@@ -46,4 +49,5 @@ pub use lane::{Lane, LaneMut};
 pub use parallel::{Inline, Workers, run};
 #[cfg(feature = "std")]
 pub use pool::Pool;
+pub use reach::{Reach, by_rows, reads};
 pub use view::{Dst, Element, Layout, Src, cells_of};

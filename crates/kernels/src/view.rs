@@ -6,6 +6,7 @@
 
 use core::cell::Cell;
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use half::f16;
@@ -94,7 +95,25 @@ impl Layout {
 pub struct Src<'m, T> {
     data: NonNull<T>,
     layout: Layout,
+    window: Window,
     memory: PhantomData<&'m [Cell<T>]>,
+}
+
+/// The rows of a view that may be touched.
+#[derive(Clone, Copy)]
+struct Window {
+    first: usize,
+    end: usize,
+    /// The last row at or above `first` that lies at the start of the memory: from it to a row it is a subtraction, not a
+    /// division, to the row's place.
+    base: usize,
+}
+
+impl Window {
+    fn of(layout: &Layout, rows: Range<usize>) -> Self {
+        // The layout of a view has a span, and so a ring of at least one row.
+        Self { first: rows.start, end: rows.end, base: rows.start - rows.start % layout.ring }
+    }
 }
 
 /// A strided view that can be written.
@@ -107,6 +126,7 @@ impl<'m, T: Element> Src<'m, T> {
         (layout.span()? <= elements.len()).then(|| Self {
             data: NonNull::from(elements).cast(),
             layout,
+            window: Window::of(&layout, 0..layout.shape.height),
             memory: PhantomData,
         })
     }
@@ -116,8 +136,34 @@ impl<'m, T: Element> Src<'m, T> {
         (layout.span()? <= cells.len()).then(|| Self {
             data: NonNull::from(cells).cast(),
             layout,
+            window: Window::of(&layout, 0..layout.shape.height),
             memory: PhantomData,
         })
+    }
+
+    /// The same view, of which nothing but `rows` may be touched.
+    #[must_use]
+    pub fn window(self, rows: Range<usize>) -> Self {
+        let (first, end) = (rows.start.max(self.window.first), rows.end.min(self.window.end));
+        Self { window: Window::of(&self.layout, first..end), ..self }
+    }
+
+    /// A view of part of an allocation that is also lent to others, which touches nothing but `rows`. `None` if the layout
+    /// is not valid, does not fit into `bytes` from `data` on, or `data` is not aligned.
+    ///
+    /// # Safety
+    /// For `'m`, `data` is valid for reads of `bytes` and nobody writes what belongs to `rows` but through views of the
+    /// same thread.
+    pub(crate) unsafe fn of_rows(
+        data: NonNull<u8>,
+        bytes: usize,
+        layout: Layout,
+        rows: Range<usize>,
+    ) -> Option<Self> {
+        let data = data.cast::<T>();
+        let fits = layout.span()?.checked_mul(size_of::<T>())? <= bytes && data.is_aligned();
+        let rows = rows.start..rows.end.min(layout.shape.height);
+        fits.then(|| Self { data, layout, window: Window::of(&layout, rows), memory: PhantomData })
     }
 
     /// Shape and strides.
@@ -143,9 +189,16 @@ impl<'m, T: Element> Src<'m, T> {
     /// If the pixel lies outside the view.
     #[inline(always)]
     fn offset(&self, y: usize, x: usize) -> usize {
-        let l = &self.layout;
-        assert!(y < l.shape.height && x < l.shape.width);
-        let row = if y < l.ring { y } else { y % l.ring };
+        let (l, w) = (&self.layout, &self.window);
+        assert!(y >= w.first && y < w.end && x < l.shape.width);
+        let mut row = y - w.base;
+        if row >= l.ring {
+            row -= l.ring;
+            // Only where the window has more rows than the ring.
+            if row >= l.ring {
+                row %= l.ring;
+            }
+        }
         row * l.row + x * l.pixel
     }
 

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use fusionproxy_core::executor::{Executor, Moment, Visible};
 use fusionproxy_core::frame::{Plane, RgbImage};
-use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Schedule, Step, TensorSlot};
 use fusionproxy_format::{Artifact, DType, Op};
-use fusionproxy_kernels::{Backend, Inline, Scalar, Shape, macs};
+use fusionproxy_kernels::{Backend, Pool, Scalar, Shape, macs};
 
 /// The best backend, or the one whose name contains `FUSIONPROXY_BACKEND`.
 fn backend() -> &'static dyn Backend {
@@ -37,6 +37,20 @@ fn window(op: &Op<'_>) -> String {
     format!("{}x{} s{}{groups}", w.kernel[0], w.kernel[1], w.stride[0])
 }
 
+/// `FUSIONPROXY_CACHE`: bytes, or `whole` for no strips.
+fn schedule() -> Result<Schedule, Box<dyn Error>> {
+    Ok(match std::env::var("FUSIONPROXY_CACHE") {
+        Ok(text) if text == "whole" => Schedule::Whole,
+        Ok(text) => Schedule::Strips { cache: text.parse()? },
+        Err(_) => PlanOptions::default().schedule,
+    })
+}
+
+/// `FUSIONPROXY_THREADS`.
+fn threads() -> Result<usize, Box<dyn Error>> {
+    Ok(std::env::var("FUSIONPROXY_THREADS").map_or(Ok(1), |n| n.parse())?)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().ok_or("give the path of an .fpx")?;
@@ -52,10 +66,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
     let mut steps = vec![Step::EMPTY; artifact.op_count()];
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let plan = Plan::new(&artifact, height, width, PlanOptions::default(), backend, storage)?;
+    let options = PlanOptions { schedule: schedule()?, workers: threads()? };
+    let start = Instant::now();
+    let plan = Plan::new(&artifact, height, width, options, backend, storage)?;
+    let planned = start.elapsed();
+    let pool = Pool::new(options.workers)?;
     let mut arena = vec![0u8; plan.arena_bytes() + 63];
     let start = arena.as_ptr().align_offset(64);
-    let mut executor = Executor::new(&plan, &mut arena[start..], backend, &Inline)?;
+    let mut executor = Executor::new(&plan, &mut arena[start..], backend, &pool)?;
 
     let (mut visible, mut infrared) = (vec![0; height * width], vec![0; height * width]);
     conformance::pattern(width, 7, &mut visible);
@@ -75,10 +93,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             Visible::from(Plane::new(width, height, width, &visible)?)
         };
         let mut begun = Instant::now();
+        let mut taken = vec![Duration::ZERO; artifact.op_count()];
         executor.run_observed(visible, infrared, &mut |o| match o.moment {
             Moment::Before => begun = Instant::now(),
-            Moment::After => best[o.op] = best[o.op].min(begun.elapsed()),
+            Moment::After => taken[o.op] += begun.elapsed(),
         })?;
+        for (best, taken) in best.iter_mut().zip(taken) {
+            *best = taken.min(*best);
+        }
         let start = Instant::now();
         executor.run(visible, infrared, &mut fused, width * channels)?;
         whole = whole.min(start.elapsed());
@@ -92,7 +114,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         |id| plan.placement(id).map(|p| (p.layout.shape, p.layout.shape.elements() * p.dtype.bytes()));
     let text = |s: Shape| format!("{}x{}x{}", s.height, s.width, s.channels);
     let mut sum = Duration::ZERO;
-    for (step, time) in plan.steps().iter().zip(&best) {
+    for step in plan.steps() {
+        let time = best[step.op()];
         let Some(entry) = step.entry().filter(|_| !step.is_elided()) else { continue };
         let Some((output, mut bytes)) = shape(entry.output) else { continue };
         let input = entry.input(0).and_then(shape).map_or(output, |(s, _)| s);
@@ -108,8 +131,24 @@ fn main() -> Result<(), Box<dyn Error>> {
             text(output),
             window(&entry.op),
         );
-        sum += *time;
+        sum += time;
     }
     println!("operators {:.3} ms, frame {:.3} ms", sum.as_secs_f64() * 1e3, whole.as_secs_f64() * 1e3);
+    println!(
+        "arena {} B: {} kept, {} of rings and {} of scratch for each of {} workers; planned in {:.3} ms",
+        plan.arena_bytes(),
+        plan.kept_bytes(),
+        plan.ring_bytes(),
+        plan.worker_bytes() - plan.ring_bytes(),
+        plan.workers(),
+        planned.as_secs_f64() * 1e3
+    );
+    let mut next = 0;
+    while let Some(step) = plan.steps().get(next) {
+        if let Some(chain) = step.chain() {
+            println!("operators {:?} in {} strips", step.group(), chain.strips);
+        }
+        next = step.group().end;
+    }
     Ok(())
 }

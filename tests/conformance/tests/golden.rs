@@ -10,7 +10,7 @@ use std::path::Path;
 use fusionproxy_core::colour::luma_of;
 use fusionproxy_core::executor::Executor;
 use fusionproxy_core::frame::Plane;
-use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Schedule, Step, TensorSlot};
 use fusionproxy_eval::scene::{Condition, Scene, View, linear8};
 use fusionproxy_format::Artifact;
 use fusionproxy_kernels::{Backend, Pool, Scalar, Workers};
@@ -67,9 +67,17 @@ fn hash(bytes: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Numbers of workers to run with.
+/// Whole tensors, the shortest strips, and two others.
+const SCHEDULES: [Schedule; 4] = [
+    Schedule::Whole,
+    Schedule::SMALLEST,
+    Schedule::Strips { cache: 256 << 10 },
+    Schedule::Strips { cache: 1 << 20 },
+];
+
+/// Numbers of workers to run with; each meets another schedule.
 fn pools() -> Vec<Pool> {
-    let counts: &[usize] = if cfg!(target_family = "wasm") { &[1] } else { &[1, 2, 3] };
+    let counts: &[usize] = if cfg!(target_family = "wasm") { &[1, 1, 1] } else { &[1, 1, 2, 2, 3, 3] };
     counts.iter().map(|n| Pool::new(*n).expect("threads")).collect()
 }
 
@@ -95,11 +103,12 @@ fn fuse(
     (height, width): (usize, usize),
     backend: &dyn Backend,
     pool: &Pool,
+    schedule: Schedule,
 ) -> Vec<u8> {
     let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
     let mut steps = vec![Step::EMPTY; artifact.op_count()];
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let options = PlanOptions { workers: pool.count() };
+    let options = PlanOptions { workers: pool.count(), schedule };
     let plan = Plan::new(artifact, height, width, options, backend, storage).expect("a plan");
     let mut arena = vec![0u8; plan.arena_bytes() + 63];
     let start = arena.as_ptr().align_offset(64);
@@ -122,11 +131,14 @@ fn every_backend_gives_the_golden_bytes() {
         let artifact = Artifact::new(bytes).expect(name);
         let mut first = None;
         for backend in backends() {
-            for pool in pools() {
-                let hash = hash(&fuse(&artifact, picture, size, backend, &pool));
+            for (pool, schedule) in pools().iter().zip(SCHEDULES.into_iter().cycle()) {
+                let hash = hash(&fuse(&artifact, picture, size, backend, pool, schedule));
                 let expected = *first.get_or_insert(hash);
-                let workers = pool.count();
-                assert_eq!(hash, expected, "{name} at {size:?} on {} with {workers} workers", backend.name());
+                let (backend, workers) = (backend.name(), pool.count());
+                assert_eq!(
+                    hash, expected,
+                    "{name} at {size:?} on {backend}, {workers} workers, {schedule:?}"
+                );
             }
         }
         writeln!(found, "{name} {}x{} {picture:?} {:08x}", size.0, size.1, first.unwrap_or(0))

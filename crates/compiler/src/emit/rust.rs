@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Schedule, Step, TensorSlot};
 use fusionproxy_format::{Artifact, DType, OpKind};
 use fusionproxy_kernels::Backend;
 use fusionproxy_kernels::scalar::kernel_set;
@@ -36,8 +36,9 @@ pub fn constants<B: Backend + ?Sized>(
     let (mut tensors, mut steps) =
         (vec![TensorSlot::EMPTY; a.tensor_count()], vec![Step::EMPTY; a.op_count()]);
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-    let plan = Plan::new(&a, height, width, PlanOptions { workers }, backend, storage)
-        .map_err(|e| CompileError::Run(e.to_string()))?;
+    let plan =
+        Plan::new(&a, height, width, PlanOptions { workers, schedule: Schedule::SMALLEST }, backend, storage)
+            .map_err(|e| CompileError::Run(e.to_string()))?;
     let (mut kinds, mut types): (Vec<OpKind>, Vec<DType>) = (vec![], vec![]);
     for i in 0..a.op_count() {
         let entry = a.op(i)?;
@@ -62,7 +63,10 @@ pub fn constants<B: Backend + ?Sized>(
     line("Height of the frame in px.", format!("pub const HEIGHT: usize = {height};"));
     line("Width of the frame in px.", format!("pub const WIDTH: usize = {width};"));
     line("Size of the artifact in bytes.", format!("pub const ARTIFACT_BYTES: usize = {};", artifact.len()));
-    line("Size of the arena in bytes.", format!("pub const ARENA_BYTES: usize = {};", plan.arena_bytes()));
+    line(
+        "Size of the arena in bytes, planned with `Schedule::SMALLEST`.",
+        format!("pub const ARENA_BYTES: usize = {};", plan.arena_bytes()),
+    );
     line("Slots of the plan's tensor table.", format!("pub const TENSORS: usize = {};", a.tensor_count()));
     line("Steps of the plan.", format!("pub const STEPS: usize = {};", a.op_count()));
     line("Workers that the arena has scratch for.", format!("pub const WORKERS: usize = {workers};"));

@@ -2,7 +2,7 @@
 
 use fusionproxy_core::executor::{Executor, Observation, Visible};
 use fusionproxy_core::frame::{Plane, RgbImage};
-use fusionproxy_core::plan::{ARENA_ALIGNMENT, Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_core::plan::{ARENA_ALIGNMENT, Plan, PlanOptions, PlanStorage, Schedule, Step, TensorSlot};
 use fusionproxy_format::Artifact;
 use fusionproxy_kernels::{Backend, Inline, Scalar};
 
@@ -28,6 +28,9 @@ pub(crate) type Observe<'f> = dyn FnMut(usize, Observation<'_>) + 'f;
 /// Takes the fused image of a sample.
 pub(crate) type Take<'f> = dyn FnMut(usize, &[f32]) -> Result<(), CompileError> + 'f;
 
+/// Every tensor is looked at when its operator has run.
+const WHOLE: PlanOptions = PlanOptions { workers: 1, schedule: Schedule::Whole };
+
 /// Fuses each sample; all have one size. `observe` sees every operator of every sample, `fused` the number of the sample
 /// and its result, `[height][width][channels]`, 0..=1, before it is rounded to an image.
 pub(crate) fn run(
@@ -44,7 +47,7 @@ pub(crate) fn run(
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
     let (height, width) = (first.height, first.width);
     let backend = backend();
-    let plan = Plan::new(&a, height, width, PlanOptions::default(), backend, storage).map_err(failed)?;
+    let plan = Plan::new(&a, height, width, WHOLE, backend, storage).map_err(failed)?;
     let mut memory = vec![0u8; plan.arena_bytes() + ARENA_ALIGNMENT];
     let start = memory.as_ptr().addr().wrapping_neg() % ARENA_ALIGNMENT;
     let mut executor = Executor::new(&plan, &mut memory[start..], backend, &Inline).map_err(failed)?;

@@ -103,6 +103,8 @@ pub enum RunError {
     },
     /// The plan's memory does not fit the inputs or the output. [`super::Executor::new`] has ruled it out.
     Interface,
+    /// The fused image went to the caller strip by strip and is not in the arena.
+    NotKept,
 }
 
 impl From<FrameError> for RunError {
@@ -133,6 +135,9 @@ impl fmt::Display for RunError {
             }
             Self::Interface => f.write_str(
                 "the plan's memory does not fit the images: this is a defect of the planner, report it",
+            ),
+            Self::NotKept => f.write_str(
+                "the fused image was handed out strip by strip and is not kept: plan with `Schedule::Whole`",
             ),
         }
     }

@@ -1,14 +1,15 @@
 //! Images into the network's inputs, and its output into an image.
 
 use core::cell::Cell;
+use core::ops::Range;
 
-use fusionproxy_format::{DType, Quant, TensorId};
+use fusionproxy_format::{DType, Quant};
 use fusionproxy_kernels::{Element, Layout};
 use half::f16;
 
 use super::memory::cells;
 use crate::frame::{FrameError, Image, Plane, RgbImage};
-use crate::plan::Plan;
+use crate::plan::TensorSlot;
 
 /// The visible image, in the form that the network takes.
 #[derive(Clone, Copy, Debug)]
@@ -69,29 +70,50 @@ fn to_f32(v: f16) -> f32 {
     f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
 }
 
-/// Writes an image into the network's input `id`, repeating the last column and the last row up to its padded size.
-pub(super) fn load<const C: usize>(
-    plan: &Plan<'_, '_>,
-    id: TensorId,
-    arena: &[Cell<u8>],
-    image: &Image<'_, C>,
-) -> Option<()> {
-    let slot = plan.slot(id)?;
-    let (offset, layout) = (slot.offset, &slot.layout);
-    match slot.dtype {
-        DType::U8 if is_byte(slot.quant) => {
-            load_as(cells::<u8>(arena, offset, layout)?, layout, image, |v| v)
+/// How the bytes of an image become elements of an input.
+#[expect(clippy::large_enum_variant, reason = "there is no heap, and a run needs one")]
+pub(super) enum Load {
+    /// As they are.
+    Byte,
+    /// 8-bit elements with another quantisation.
+    U8([u8; 256]),
+    F16([f16; 256]),
+    F32,
+}
+
+impl Load {
+    pub(super) fn new(slot: &TensorSlot<'_>) -> Self {
+        let Quant { scale, zero_point } = slot.quant;
+        match slot.dtype {
+            DType::U8 if is_byte(slot.quant) => Self::Byte,
+            DType::U8 => Self::U8(table(|v| to_byte(f32::from(v) / 255.0 / scale + f32::from(zero_point)))),
+            DType::F16 => Self::F16(table(|v| f16::from_f32(f32::from(v) / 255.0))),
+            DType::F32 => Self::F32,
         }
-        DType::U8 => {
-            let Quant { scale, zero_point } = slot.quant;
-            let table = table(|v| to_byte(f32::from(v) / 255.0 / scale + f32::from(zero_point)));
-            load_as(cells::<u8>(arena, offset, layout)?, layout, image, |v| table[usize::from(v)])
+    }
+
+    /// Writes `rows` of an image to `cells`, where its tensor begins, repeating the last column and the last row up to the
+    /// padded size.
+    pub(super) fn rows<const C: usize>(
+        &self,
+        memory: &[Cell<u8>],
+        slot: &TensorSlot<'_>,
+        image: &Image<'_, C>,
+        rows: Range<usize>,
+    ) -> Option<()> {
+        let (at, layout) = (slot.offset, &slot.layout);
+        match self {
+            Self::Byte => load_as(cells::<u8>(memory, at, layout)?, layout, image, rows, |v| v),
+            Self::U8(t) => {
+                load_as(cells::<u8>(memory, at, layout)?, layout, image, rows, |v| t[usize::from(v)])
+            }
+            Self::F16(t) => {
+                load_as(cells::<f16>(memory, at, layout)?, layout, image, rows, |v| t[usize::from(v)])
+            }
+            Self::F32 => {
+                load_as(cells::<f32>(memory, at, layout)?, layout, image, rows, |v| f32::from(v) / 255.0)
+            }
         }
-        DType::F16 => {
-            let table = table(|v| f16::from_f32(f32::from(v) / 255.0));
-            load_as(cells::<f16>(arena, offset, layout)?, layout, image, |v| table[usize::from(v)])
-        }
-        DType::F32 => load_as(cells::<f32>(arena, offset, layout)?, layout, image, |v| f32::from(v) / 255.0),
     }
 }
 
@@ -104,11 +126,12 @@ fn load_as<T: Element, const C: usize>(
     cells: &[Cell<T>],
     layout: &Layout,
     image: &Image<'_, C>,
+    rows: Range<usize>,
     f: impl Fn(u8) -> T,
 ) -> Option<()> {
     let width = layout.shape.width;
-    for y in 0..layout.shape.height {
-        let out = cells.get(y * layout.row..)?;
+    for y in rows {
+        let out = cells.get(y % layout.ring * layout.row..)?;
         let line = image.row(y);
         let last = line.last_chunk::<C>()?;
         if layout.pixel == C {
@@ -133,27 +156,44 @@ fn load_as<T: Element, const C: usize>(
     Some(())
 }
 
-/// Rounds the fused image into rows of 8-bit pixels.
-pub(super) fn store<'o>(
-    plan: &Plan<'_, '_>,
-    arena: &[Cell<u8>],
-    rows: impl Iterator<Item = (usize, &'o mut [u8])>,
-) -> Option<()> {
-    let slot = plan.slot(plan.artifact().fused())?;
-    let (offset, layout) = (slot.offset, &slot.layout);
-    match slot.dtype {
-        DType::U8 if is_byte(slot.quant) => {
-            store_as(cells::<u8>(arena, offset, layout)?, layout, rows, |v| v)
+/// How elements of the fused tensor become bytes of an image.
+#[expect(clippy::large_enum_variant, reason = "there is no heap, and a run needs one")]
+pub(super) enum Store {
+    /// As they are.
+    Byte,
+    /// 8-bit elements with another quantisation.
+    U8([u8; 256]),
+    F16,
+    F32,
+}
+
+impl Store {
+    pub(super) fn new(slot: &TensorSlot<'_>) -> Self {
+        let Quant { scale, zero_point } = slot.quant;
+        match slot.dtype {
+            DType::U8 if is_byte(slot.quant) => Self::Byte,
+            DType::U8 => Self::U8(table(|q| to_byte((f32::from(q) - f32::from(zero_point)) * scale * 255.0))),
+            DType::F16 => Self::F16,
+            DType::F32 => Self::F32,
         }
-        DType::U8 => {
-            let Quant { scale, zero_point } = slot.quant;
-            let table = table(|q| to_byte((f32::from(q) - f32::from(zero_point)) * scale * 255.0));
-            store_as(cells::<u8>(arena, offset, layout)?, layout, rows, |q| table[usize::from(q)])
+    }
+
+    /// Rounds rows of the fused tensor into rows of 8-bit pixels.
+    pub(super) fn rows<'o>(
+        &self,
+        memory: &[Cell<u8>],
+        slot: &TensorSlot<'_>,
+        rows: impl Iterator<Item = (usize, &'o mut [u8])>,
+    ) -> Option<()> {
+        let (at, layout) = (slot.offset, &slot.layout);
+        match self {
+            Self::Byte => store_as(cells::<u8>(memory, at, layout)?, layout, rows, |v| v),
+            Self::U8(t) => store_as(cells::<u8>(memory, at, layout)?, layout, rows, |q| t[usize::from(q)]),
+            Self::F16 => {
+                store_as(cells::<f16>(memory, at, layout)?, layout, rows, |v| to_byte(to_f32(v) * 255.0))
+            }
+            Self::F32 => store_as(cells::<f32>(memory, at, layout)?, layout, rows, |v| to_byte(v * 255.0)),
         }
-        DType::F16 => {
-            store_as(cells::<f16>(arena, offset, layout)?, layout, rows, |v| to_byte(to_f32(v) * 255.0))
-        }
-        DType::F32 => store_as(cells::<f32>(arena, offset, layout)?, layout, rows, |v| to_byte(v * 255.0)),
     }
 }
 
@@ -165,7 +205,7 @@ fn store_as<'o, T: Element>(
 ) -> Option<()> {
     let channels = layout.shape.channels;
     for (y, out) in rows {
-        let line = cells.get(y * layout.row..)?;
+        let line = cells.get(y % layout.ring * layout.row..)?;
         if layout.pixel == channels {
             for (o, v) in out.iter_mut().zip(line) {
                 *o = f(v.get());

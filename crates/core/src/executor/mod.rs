@@ -35,17 +35,23 @@
 //! }
 //! ```
 
+mod chain;
 mod error;
 mod image;
 mod memory;
 mod observe;
 
 use core::cell::Cell;
+use core::ops::Range;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use fusionproxy_kernels::{Backend, Workers, run};
+use fusionproxy_kernels::{Backend, Band, Call, Lent, Phase, Workers, run};
 
 use crate::frame::{Plane, out_rows};
-use crate::plan::{ARENA_ALIGNMENT, Plan, scratch_needed};
+use crate::plan::{ARENA_ALIGNMENT, Chain, Plan, Step, scratch_needed};
+use chain::{Images, Observer, Shared, Strips, output_strip};
+use image::{Load, Store};
+use memory::Kept;
 
 pub use error::{ExecutorError, RunError};
 pub use image::Visible;
@@ -86,15 +92,46 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         if needed > planned {
             return Err(ExecutorError::Scratch { needed, planned });
         }
-        let cells = Cell::from_mut(&mut *arena).as_slice_of_cells();
-        for (op, step) in plan.steps().iter().enumerate() {
-            let known = memory::calls(plan, step, cells, |_| ());
-            known.and_then(|()| memory::output(plan, step, cells)).ok_or(ExecutorError::Step { op })?;
-        }
+        let mut executor = Self { plan: *plan, arena, backend, workers };
+        executor.check()?;
+        Ok(executor)
+    }
+
+    /// Goes through all that a run does without computing anything.
+    fn check(&mut self) -> Result<(), ExecutorError> {
+        let plan = &self.plan;
+        let (kept, private) =
+            self.arena.split_at_mut_checked(plan.kept_bytes()).ok_or(ExecutorError::Interface)?;
         for id in [plan.artifact().visible(), plan.artifact().infrared(), plan.artifact().fused()] {
-            memory::tensor(plan, id, cells).ok_or(ExecutorError::Interface)?;
+            let slot = plan.slot(id).ok_or(ExecutorError::Interface)?;
+            if !slot.ring {
+                let cells = Cell::from_mut(&mut *kept).as_slice_of_cells();
+                memory::tensor(plan, id, Kept(cells)).ok_or(ExecutorError::Interface)?;
+            }
         }
-        Ok(Self { plan: *plan, arena, backend, workers })
+        for (steps, chain) in groups(plan) {
+            let Some(chain) = chain else {
+                let cells = Cell::from_mut(&mut *kept).as_slice_of_cells();
+                for step in steps {
+                    whole(plan, step, cells, |_| ()).ok_or(ExecutorError::Step { op: step.op() })?;
+                }
+                continue;
+            };
+            let shared = Shared::of(plan, steps);
+            let bands = shared.bands(&chain, self.workers.count(), 0);
+            let strips = Strips { plan, steps, chain };
+            let mut lent = lend(plan, kept, private, &mut []);
+            for phase in shared.phases(&bands) {
+                for worker in 0..bands.workers {
+                    let band = bands.band(worker, *phase, &mut lent);
+                    let mut band = band.ok_or(ExecutorError::Interface)?;
+                    strips
+                        .run(&mut band, None, None, |_, _, _| ())
+                        .map_err(|op| ExecutorError::Step { op })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The plan.
@@ -126,12 +163,12 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         let (height, width) = self.plan.frame_size();
         // The output is checked before anything is computed.
         drop(out_rows(0..height, height, width * self.fused_channels(), fused, stride)?);
-        self.forward(visible.into(), infrared, None)?;
-        self.read_fused(fused, stride)
+        self.forward(visible.into(), infrared, fused, stride, None)
     }
 
     /// As [`Self::run`] without output, calling `observe` before and after each operator, elided ones included: for
-    /// verification and for timing. Read the result by [`Self::read_fused`] or [`Self::read_fused_f32`].
+    /// verification and for timing. In a chain that is once for each strip, on the calling thread alone. A plan with
+    /// [`crate::plan::Schedule::Whole`] has whole tensors to show, and the result for [`Self::read_fused_f32`].
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -141,7 +178,7 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         infrared: Plane<'_>,
         observe: &mut dyn FnMut(Observation<'_>),
     ) -> Result<(), RunError> {
-        self.forward(visible.into(), infrared, Some(observe))
+        self.forward(visible.into(), infrared, &mut [], 1, Some(observe))
     }
 
     /// Channels of the fused image: 1 for luma, 3 for RGB.
@@ -149,32 +186,26 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         self.plan.placement(self.plan.artifact().fused()).map_or(0, |p| p.layout.shape.channels)
     }
 
-    /// The fused image of the last run, as by [`Self::run`].
-    ///
-    /// # Errors
-    /// [`RunError`] if it does not fit the output.
-    pub fn read_fused(&mut self, out: &mut [u8], stride: usize) -> Result<(), RunError> {
-        let (height, width) = self.plan.frame_size();
-        let row = width * self.fused_channels();
-        let rows = out_rows(0..height, height, row, out, stride)?;
-        let cells = Cell::from_mut(&mut *self.arena).as_slice_of_cells();
-        image::store(&self.plan, cells, rows).ok_or(RunError::Interface)
-    }
-
     /// The fused image of the last run before it is rounded to 8 bits, 0…1, without gaps: height x width x channels of
     /// the unpadded frame.
     ///
     /// # Errors
-    /// [`RunError::Length`] if `out` has another length.
+    /// [`RunError::Length`] if `out` has another length; [`RunError::NotKept`] if the plan hands the fused image out strip by
+    /// strip.
     pub fn read_fused_f32(&mut self, out: &mut [f32]) -> Result<(), RunError> {
         let (height, width) = self.plan.frame_size();
         let (found, needed) = (out.len(), height * width * self.fused_channels());
         if found != needed {
             return Err(RunError::Length { found, needed });
         }
-        let cells = Cell::from_mut(&mut *self.arena).as_slice_of_cells();
-        let fused = memory::tensor(&self.plan, self.plan.artifact().fused(), cells);
-        observe::read(&fused.ok_or(RunError::Interface)?, (height, width), out);
+        let id = self.plan.artifact().fused();
+        if self.plan.placement(id).is_some_and(|p| p.ring) {
+            return Err(RunError::NotKept);
+        }
+        let kept = self.arena.get_mut(..self.plan.kept_bytes()).ok_or(RunError::Interface)?;
+        let cells = Cell::from_mut(kept).as_slice_of_cells();
+        let fused = memory::tensor(&self.plan, id, Kept(cells)).ok_or(RunError::Interface)?;
+        observe::read(&fused, (height, width), out);
         Ok(())
     }
 
@@ -182,7 +213,9 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         &mut self,
         visible: Visible<'_>,
         infrared: Plane<'_>,
-        mut observe: Option<&mut dyn FnMut(Observation<'_>)>,
+        fused: &mut [u8],
+        stride: usize,
+        mut observe: Option<&mut Observer<'_>>,
     ) -> Result<(), RunError> {
         let plan = &self.plan;
         let (height, width) = plan.frame_size();
@@ -192,26 +225,134 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         if visible.channels() != needed {
             return Err(RunError::Channels { found: visible.channels(), needed });
         }
+        let slot = |id| plan.slot(id).ok_or(RunError::Interface);
+        let artifact = plan.artifact();
+        let inputs = [slot(artifact.visible())?, slot(artifact.infrared())?];
+        let output = slot(artifact.fused())?;
+        let images = Images {
+            visible,
+            infrared,
+            load: [Load::new(inputs[0]), Load::new(inputs[1])],
+            store: Store::new(output),
+            stride,
+        };
         // The executor took exactly the plan's bytes.
-        let (arena, scratch) =
-            self.arena.split_at_mut_checked(plan.activation_bytes()).ok_or(RunError::Interface)?;
-        let cells = Cell::from_mut(arena).as_slice_of_cells();
-        match visible {
-            Visible::Luma(image) => image::load(plan, plan.artifact().visible(), cells, &image),
-            Visible::Rgb(image) => image::load(plan, plan.artifact().visible(), cells, &image),
+        let (kept, private) =
+            self.arena.split_at_mut_checked(plan.kept_bytes()).ok_or(RunError::Interface)?;
+        let cells = Cell::from_mut(&mut *kept).as_slice_of_cells();
+        for (i, slot) in inputs.into_iter().enumerate().filter(|(_, slot)| !slot.ring) {
+            images.load(i, cells, slot, 0..slot.layout.shape.height).ok_or(RunError::Interface)?;
         }
-        .and_then(|()| image::load(plan, plan.artifact().infrared(), cells, &infrared))
-        .ok_or(RunError::Interface)?;
-        for (op, step) in plan.steps().iter().enumerate() {
-            if let Some(observe) = &mut observe {
-                observe::tell(plan, op, step, cells, Moment::Before, *observe);
+        for (steps, chain) in groups(plan) {
+            if let Some(chain) = chain {
+                let strips = Strips { plan, steps, chain };
+                self::strips(
+                    &strips,
+                    &self.backend,
+                    self.workers,
+                    (kept, private),
+                    fused,
+                    &images,
+                    &mut observe,
+                )?;
+                continue;
             }
-            memory::calls(plan, step, cells, |call| run(&self.backend, self.workers, call, scratch))
-                .ok_or(RunError::Step { op })?;
-            if let Some(observe) = &mut observe {
-                observe::tell(plan, op, step, cells, Moment::After, *observe);
+            let cells = Cell::from_mut(&mut *kept).as_slice_of_cells();
+            for step in steps {
+                let rows =
+                    step.entry().and_then(|e| plan.slot(e.output)).map_or(0, |t| t.layout.shape.height);
+                if let Some(observe) = &mut observe {
+                    observe::tell(plan, step, Kept(cells), &(0..rows), Moment::Before, *observe);
+                }
+                whole(plan, step, cells, |call| run(&self.backend, self.workers, call, private))
+                    .ok_or(RunError::Step { op: step.op() })?;
+                if let Some(observe) = &mut observe {
+                    observe::tell(plan, step, Kept(cells), &(0..rows), Moment::After, *observe);
+                }
             }
+        }
+        if !output.ring && !fused.is_empty() {
+            let rows = out_rows(0..height, height, width * output.layout.shape.channels, fused, stride)?;
+            let cells = Cell::from_mut(kept).as_slice_of_cells();
+            images.store.rows(cells, output, rows).ok_or(RunError::Interface)?;
         }
         Ok(())
+    }
+}
+
+/// Steps that run together, and how.
+fn groups<'a, 's>(
+    plan: &Plan<'a, 's>,
+) -> impl Iterator<Item = (&'s [Step<'a>], Option<Chain>)> + use<'a, 's> {
+    let steps = plan.steps();
+    let mut next = 0;
+    core::iter::from_fn(move || {
+        let first = steps.get(next)?;
+        let members = steps.get(first.group())?;
+        next = first.group().end;
+        Some((members, first.chain().copied()))
+    })
+}
+
+/// Gives `each` the calls of a step over whole tensors.
+fn whole<'m>(
+    plan: &Plan<'m, '_>,
+    step: &Step<'m>,
+    kept: &'m [Cell<u8>],
+    each: impl FnMut(&Call<'_, '_>),
+) -> Option<()> {
+    let height = plan.slot(step.entry()?.output)?.layout.shape.height;
+    memory::calls(plan, step, Kept(kept), &(0..height), each)
+}
+
+/// The arena as a chain takes it.
+fn lend<'m>(
+    plan: &Plan<'_, '_>,
+    shared: &'m mut [u8],
+    private: &'m mut [u8],
+    output: &'m mut [u8],
+) -> Lent<'m> {
+    Lent { shared, private, per_worker: plan.worker_bytes(), rings: plan.ring_bytes(), output }
+}
+
+/// Runs a chain on all workers, or, if it is observed, on the calling thread alone.
+fn strips<B: Backend, W: Workers + ?Sized>(
+    strips: &Strips<'_, '_, '_>,
+    backend: &B,
+    workers: &W,
+    (kept, private): (&mut [u8], &mut [u8]),
+    fused: &mut [u8],
+    images: &Images<'_>,
+    observe: &mut Option<&mut Observer<'_>>,
+) -> Result<(), RunError> {
+    let plan = strips.plan;
+    let shared = Shared::of(plan, strips.steps);
+    let mut lent = lend(plan, kept, private, fused);
+    let output_strip = output_strip(plan, strips.steps, images.stride);
+    let compute =
+        |call: &Call<'_, '_>, rows: Range<usize>, scratch: &mut [u8]| backend.run(call, rows, scratch);
+    let count = if observe.is_some() { 1 } else { workers.count() };
+    let bands = shared.bands(&strips.chain, count, output_strip);
+    if bands.workers == 1 {
+        let band = bands.band(0, Phase::All, &mut lent);
+        let observe = observe.as_mut().map(|o| &mut **o);
+        return strips
+            .run(&mut band.ok_or(RunError::Interface)?, Some(images), observe, compute)
+            .map_err(|op| RunError::Step { op });
+    }
+    let failed = AtomicUsize::new(usize::MAX);
+    let task = |band: &mut Band<'_>| {
+        if let Err(op) = strips.run(band, Some(images), None, compute) {
+            failed.store(op, Ordering::Relaxed);
+        }
+    };
+    for phase in shared.phases(&bands) {
+        if !bands.scatter(workers, *phase, &mut lent, &task) {
+            return Err(RunError::Interface);
+        }
+    }
+    match failed.into_inner() {
+        usize::MAX => Ok(()),
+        op => Err(RunError::Step { op }),
     }
 }

@@ -1,12 +1,12 @@
 //! What a run shows of itself.
 
-use core::cell::Cell;
+use core::ops::Range;
 
 use fusionproxy_format::{DType, OpEntry, Quant};
 use fusionproxy_kernels::{AnySrc, Element, Operand, Shape, Src};
 
 use super::RunError;
-use super::memory;
+use super::memory::{self, Memory};
 use crate::plan::{Plan, Step};
 
 /// When an observer is called.
@@ -19,7 +19,7 @@ pub enum Moment {
 }
 
 /// One operator at one moment of a run.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Observation<'o> {
     /// Number of the operator.
     pub op: usize,
@@ -29,7 +29,9 @@ pub struct Observation<'o> {
     pub elided: bool,
     /// Before or after.
     pub moment: Moment,
-    /// Its output.
+    /// Rows of the output that it computes now: all of them unless it runs in a chain.
+    pub rows: Range<usize>,
+    /// Its output. In a chain it holds those rows and a few before them; anything may stand in the others.
     pub output: TensorReader<'o>,
 }
 
@@ -71,14 +73,16 @@ impl<'o> TensorReader<'o> {
 /// Calls an observer.
 pub(super) fn tell<'m>(
     plan: &Plan<'m, '_>,
-    op: usize,
     step: &Step<'m>,
-    arena: &'m [Cell<u8>],
+    memory: impl Memory<'m>,
+    rows: &Range<usize>,
     moment: Moment,
     observe: &mut dyn FnMut(Observation<'_>),
 ) {
-    if let Some((entry, output)) = step.entry().zip(memory::output(plan, step, arena)) {
-        observe(Observation { op, entry, elided: step.is_elided(), moment, output: TensorReader(output) });
+    let Some(entry) = step.entry() else { return };
+    if let Some(output) = memory::tensor(plan, entry.output, memory) {
+        let (elided, rows) = (step.is_elided(), rows.clone());
+        observe(Observation { op: step.op(), entry, elided, moment, rows, output: TensorReader(output) });
     }
 }
 

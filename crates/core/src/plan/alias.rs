@@ -30,8 +30,8 @@ pub(super) struct Bounds {
 
 /// Largest sum of live bytes and the number of steps that reach it: smaller is better.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Cost {
-    peak: u64,
+pub(super) struct Cost {
+    pub(super) peak: u64,
     steps: usize,
 }
 
@@ -41,14 +41,14 @@ const TRIALS: u64 = 64;
 const TRIAL_PAIRS: u64 = 1 << 24;
 
 /// Lets tensors share memory. Notes in `steps` the live bytes and what is elided.
-pub(super) fn share(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>]) -> Bounds {
+pub(super) fn share(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>], workers: usize) -> Bounds {
     separate(tensors);
-    let unshared = measure(tensors, steps).peak;
-    let mut best = join(tensors, steps);
+    let unshared = measure(tensors, steps, workers, |_| true).peak;
+    let mut best = join(tensors, steps, workers);
     let edges: usize = steps.iter().filter_map(Step::entry).map(|e| e.inputs.len()).sum();
     let pairs = (steps.len() as u64) * (steps.len() + edges) as u64;
     let mut passes = (TRIAL_PAIRS / pairs.max(1)).min(TRIALS);
-    while let Some(better) = part_one(tensors, steps, best, &mut passes) {
+    while let Some(better) = part_one(tensors, steps, workers, best, &mut passes) {
         best = better;
     }
     if best.peak > unshared {
@@ -56,7 +56,7 @@ pub(super) fn share(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>]) -> B
             t.sharing.never_with_input = true;
             t.sharing.never_in_concat = true;
         }
-        best = join(tensors, steps);
+        best = join(tensors, steps, workers);
     }
     Bounds { shared: best.peak, unshared, peak: first_peak(steps, best) }
 }
@@ -69,6 +69,7 @@ fn first_peak(steps: &[Step<'_>], cost: Cost) -> usize {
 fn part_one(
     tensors: &mut [TensorSlot<'_>],
     steps: &mut [Step<'_>],
+    workers: usize,
     best: Cost,
     passes: &mut u64,
 ) -> Option<Cost> {
@@ -93,12 +94,12 @@ fn part_one(
         } else {
             trial.never_with_input = true;
         }
-        let cost = join(tensors, steps);
+        let cost = join(tensors, steps, workers);
         if cost < best {
             return Some(cost);
         }
         tensors.get_mut(i)?.sharing = before;
-        join(tensors, steps);
+        join(tensors, steps, workers);
     }
     None
 }
@@ -112,13 +113,13 @@ fn separate(tensors: &mut [TensorSlot<'_>]) {
         let id = id as TensorId;
         t.layout = Layout::dense(t.layout.shape);
         (t.buffer, t.start, t.next, t.tail) = (id, 0, NONE, id);
-        (t.from, t.until, t.rigid) = (t.first, t.last, false);
+        (t.from, t.until, t.rigid, t.life) = (t.first, t.last, false, t.own);
         (t.sharing.with_input, t.sharing.in_concat) = (false, false);
     }
 }
 
 /// Lets every tensor share memory that can and may.
-fn join(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>]) -> Cost {
+fn join(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>], workers: usize) -> Cost {
     separate(tensors);
     for (i, step) in steps.iter_mut().enumerate() {
         let Some(entry) = step.entry else { continue };
@@ -136,19 +137,24 @@ fn join(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>]) -> Cost {
                 all
             }
             op if pointwise(&op) => {
+                let at = Moment {
+                    op: i as u32,
+                    chain: step.chain.is_some().then_some((step.group, step.rows.lead)),
+                    divided: workers > 1,
+                };
                 let mut inputs = entry.inputs.iter().map(|id| id.get());
-                let _ = inputs.any(|input| in_place(tensors, input, output, i as u32).is_some());
+                let _ = inputs.any(|input| in_place(tensors, input, output, &at).is_some());
                 false
             }
             _ => false,
         };
     }
-    measure(tensors, steps)
+    measure(tensors, steps, workers, |_| true)
 }
 
 /// Makes `output` a view of its input's memory without gaps.
 fn reshape(tensors: &mut [TensorSlot<'_>], input: TensorId, output: TensorId) -> Option<()> {
-    let x = get(tensors, input).filter(|t| t.in_arena())?;
+    let x = get(tensors, input).filter(|t| t.in_arena() && !t.own.reloaded)?;
     let shape = get(tensors, output)?.layout.shape;
     if x.layout != Layout::dense(x.layout.shape) {
         return None;
@@ -166,24 +172,44 @@ fn slice(
     output: TensorId,
     [y, x, c]: [usize; 3],
 ) -> Option<()> {
-    let from = get(tensors, input).filter(|t| t.in_arena())?;
+    let from = get(tensors, input).filter(|t| t.in_arena() && !t.own.reloaded)?;
     let shape = get(tensors, output)?.layout.shape;
     let Layout { pixel, row, .. } = from.layout;
     let (buffer, start) = (from.buffer, from.start + y * row + x * pixel + c);
     attach(tensors, output, buffer, Layout { shape, pixel, row, ring: shape.height }, start)
 }
 
-/// Lets the element-wise operator `op` write `output` over `input`, if nothing else reads that memory from there on.
-fn in_place(tensors: &mut [TensorSlot<'_>], input: TensorId, output: TensorId, op: u32) -> Option<()> {
-    let x = get(tensors, input).filter(|t| t.in_arena() && t.last == op)?;
+/// When an operator runs.
+struct Moment {
+    /// Its step.
+    op: u32,
+    /// Steps of its chain, and the lead of its output.
+    chain: Option<((u32, u32), i32)>,
+    /// Whether bands of the chain may run at the same time.
+    divided: bool,
+}
+
+/// Lets an element-wise operator write `output` over `input`, if nothing else reads that memory from there on, be it in a
+/// later strip.
+fn in_place(tensors: &mut [TensorSlot<'_>], input: TensorId, output: TensorId, at: &Moment) -> Option<()> {
+    let op = at.op;
+    let x = get(tensors, input).filter(|t| t.in_arena() && t.last == op && !t.own.reloaded)?;
     let y = get(tensors, output)?;
     if x.layout.shape != y.layout.shape || x.dtype != y.dtype {
         return None;
     }
+    // The band above still reads shared rows when the band below has begun.
+    if at.chain.is_some() && at.divided && (get(tensors, x.buffer)?.life.kept || y.own.kept) {
+        return None;
+    }
+    let read_again = |t: &TensorSlot<'_>| {
+        at.chain.is_some_and(|((begin, end), lead)| (begin..end).contains(&t.last) && t.own.low < lead)
+    };
     let mut next = x.buffer;
     while let Some(other) = get(tensors, next) {
         let twin = other.layout == x.layout && other.start == x.start && other.last == op;
-        if next != input && other.last >= op && !twin && overlap(x, other) {
+        let alive = next != input && other.last >= op && !twin;
+        if (alive || read_again(other)) && overlap(x, other) {
             return None;
         }
         next = other.next;
@@ -216,9 +242,10 @@ fn attach(
     let t = tensors.get_mut(usize::from(tensor)).filter(|t| !t.sharing.never_with_input)?;
     (t.buffer, t.layout, t.start) = (buffer, layout, start);
     t.sharing.with_input = true;
-    let last = t.last;
+    let (last, own) = (t.last, t.own);
     let root = tensors.get_mut(usize::from(buffer))?;
     root.until = root.until.max(last);
+    root.life = root.life.join(own);
     let tail = core::mem::replace(&mut root.tail, tensor);
     tensors.get_mut(usize::from(tail))?.next = tensor;
     Some(())
@@ -229,9 +256,9 @@ fn concat(tensors: &mut [TensorSlot<'_>], part: TensorId, whole: TensorId, chann
     let t = get(tensors, part).filter(|t| t.in_arena() && !t.sharing.never_in_concat)?;
     let root = get(tensors, t.buffer)?;
     let (buffer, old, new) = (t.buffer, root.layout, get(tensors, whole)?.layout);
-    let (from, until, tail) = (root.from, root.until, root.tail);
+    let (from, until, tail, life) = (root.from, root.until, root.tail, root.life);
     let fills = t.start == 0 && t.layout == root.layout;
-    if !fills || root.rigid || buffer == whole {
+    if !fills || root.rigid || buffer == whole || life.reloaded {
         return None;
     }
     tensors.get_mut(usize::from(part))?.sharing.in_concat = true;
@@ -246,23 +273,39 @@ fn concat(tensors: &mut [TensorSlot<'_>], part: TensorId, whole: TensorId, chann
     }
     let root = tensors.get_mut(usize::from(whole))?;
     (root.from, root.until) = (root.from.min(from), root.until.max(until));
+    root.life = root.life.join(life);
     let end = core::mem::replace(&mut root.tail, tail);
     tensors.get_mut(usize::from(end))?.next = buffer;
     Some(())
 }
 
-/// Sums the live bytes of each step.
-fn measure(tensors: &[TensorSlot<'_>], steps: &mut [Step<'_>]) -> Cost {
+/// Sums the live bytes of each step over the buffers that `counts` picks. A chain needs its buffers from its first strip to
+/// its last.
+pub(super) fn measure(
+    tensors: &mut [TensorSlot<'_>],
+    steps: &mut [Step<'_>],
+    workers: usize,
+    counts: impl Fn(&TensorSlot<'_>) -> bool,
+) -> Cost {
     for s in steps.iter_mut() {
         s.live = 0;
     }
     // Differences first, wrapping below zero; the running sum then never does.
-    for t in super::layout::roots(tensors).filter_map(|id| get(tensors, id)) {
+    for id in 0..tensors.len() {
+        let Some(t) = tensors.get_mut(id).filter(|t| t.in_arena() && usize::from(t.buffer) == id) else {
+            continue;
+        };
+        t.from = steps.get(t.from as usize).map_or(t.from, |s| s.group.0);
+        t.until = steps.get(t.until as usize).map_or(t.until, |s| s.group.1.saturating_sub(1));
+        if !counts(t) {
+            continue;
+        }
+        let bytes = t.buffer_bytes() as u64 * if t.life.kept { 1 } else { workers as u64 };
         if let Some(s) = steps.get_mut(t.from as usize) {
-            s.live = s.live.wrapping_add(t.bytes() as u64);
+            s.live = s.live.wrapping_add(bytes);
         }
         if let Some(s) = steps.get_mut(t.until as usize + 1) {
-            s.live = s.live.wrapping_sub(t.bytes() as u64);
+            s.live = s.live.wrapping_sub(bytes);
         }
     }
     let mut cost = Cost { peak: 0, steps: 0 };

@@ -6,7 +6,7 @@
 
 use fusionproxy_format::TensorId;
 
-use super::slot::get;
+use super::slot::{get, get_mut};
 use super::{ARENA_ALIGNMENT, PlanError, Step, TensorSlot};
 
 /// What buffers are placed by, the largest first.
@@ -43,20 +43,27 @@ pub(super) fn roots<'r>(tensors: &'r [TensorSlot<'_>]) -> impl Iterator<Item = T
     ids.filter(roots).map(|i| i as TensorId)
 }
 
-/// Gives every tensor its offset and returns the bytes of all.
-pub(super) fn place(tensors: &mut [TensorSlot<'_>], steps: &[Step<'_>]) -> Result<usize, PlanError> {
+/// Gives every tensor of the kept buffers, or of the rings, its offset and returns the bytes of all. The steps' live bytes are
+/// those of the same buffers; `bound` is the largest.
+pub(super) fn place(
+    tensors: &mut [TensorSlot<'_>],
+    steps: &[Step<'_>],
+    kept: bool,
+    bound: u64,
+) -> Result<usize, PlanError> {
     let mut count = 0;
     for i in 0..tensors.len() {
         let id = i as TensorId;
-        if tensors.get(i).is_some_and(|t| t.in_arena() && t.buffer == id) {
+        if tensors.get(i).is_some_and(|t| t.in_arena() && t.buffer == id && t.life.kept == kept) {
             if let Some(t) = tensors.get_mut(count) {
                 t.work.order = id;
             }
             count += 1;
         }
     }
-    // Nothing goes below the live bytes of one step; what alignment adds is not known beforehand.
-    let bound = steps.iter().map(Step::live_bytes).max().unwrap_or(0);
+    if count == 0 {
+        return Ok(0);
+    }
     let mut best = u64::MAX;
     'search: for order in ORDERS {
         sort(tensors, steps, count, order);
@@ -64,33 +71,48 @@ pub(super) fn place(tensors: &mut [TensorSlot<'_>], steps: &[Step<'_>]) -> Resul
             let total = arrange(tensors, count, fit).unwrap_or(u64::MAX);
             if total < best {
                 best = total;
-                keep(tensors);
+                keep(tensors, count);
             }
+            // Nothing goes below the live bytes of one step; what alignment adds is not known beforehand.
             if best <= bound.next_multiple_of(ARENA_ALIGNMENT as u64) {
                 break 'search;
             }
         }
     }
     for i in 0..tensors.len() {
-        let Some(t) = tensors.get(i).filter(|t| t.in_arena() && usize::from(t.buffer) != i) else { continue };
-        let offset = get(tensors, t.buffer).map_or(0, |b| b.offset) + t.start * t.dtype.bytes();
+        let Some((t, root)) = tensors.get(i).and_then(|t| Some((t, get(tensors, t.buffer)?))) else {
+            continue;
+        };
+        if !t.in_arena() || root.life.kept != kept {
+            continue;
+        }
+        let height = t.layout.shape.height;
+        let (offset, rows) = (root.offset + t.start * t.dtype.bytes(), root.life.rows(height));
+        let is_root = usize::from(t.buffer) == i;
         if let Some(t) = tensors.get_mut(i) {
-            t.offset = offset;
+            t.ring = !kept;
+            t.layout.ring = rows;
+            if !is_root {
+                t.offset = offset;
+            }
         }
     }
     usize::try_from(best).ok().filter(|n| *n <= isize::MAX as usize).ok_or(PlanError::ArenaTooLarge)
 }
 
 /// Keeps the offsets of the last arrangement.
-fn keep(tensors: &mut [TensorSlot<'_>]) {
-    for t in tensors {
-        // Offsets beyond the address space are refused with the total.
-        t.offset = usize::try_from(t.work.offset).unwrap_or(usize::MAX);
+fn keep(tensors: &mut [TensorSlot<'_>], count: usize) {
+    for k in 0..count {
+        let id = tensors.get(k).map_or(0, |t| t.work.order);
+        if let Some(t) = get_mut(tensors, id) {
+            // Offsets beyond the address space are refused with the total.
+            t.offset = usize::try_from(t.work.offset).unwrap_or(usize::MAX);
+        }
     }
 }
 
 fn size(t: &TensorSlot<'_>) -> u64 {
-    (t.bytes() as u64).next_multiple_of(ARENA_ALIGNMENT as u64)
+    (t.buffer_bytes() as u64).next_multiple_of(ARENA_ALIGNMENT as u64)
 }
 
 /// Sorts the first `count` entries of the order list.

@@ -4,10 +4,11 @@
 //!
 //! 1. resolves the tensors' relative sizes for the frame, padded to the network's stride, and checks every operator's
 //!    geometry (`resolve`),
-//! 2. lets tensors share memory where no copy is needed: an element-wise operator writes over its input, a reshape or a
+//! 2. orders the operators into chains that run depth-first, strip by strip (`order`, `chain`),
+//! 3. lets tensors share memory where no copy is needed: an element-wise operator writes over its input, a reshape or a
 //!    slice is another view of its input, and what a concatenation joins is written in its place to begin with
 //!    (`alias`),
-//! 3. gives each buffer an offset in one arena, so that buffers that are alive at the same time do not overlap
+//! 4. gives each buffer an offset in one arena, so that buffers that are alive at the same time do not overlap
 //!    (`layout`).
 //!
 //! All of it works in storage that the caller provides, and depends on nothing but the artifact, the frame's size, the
@@ -17,14 +18,18 @@
 //! number or bounded by a fixed count of linear passes, so that a hostile artifact costs seconds at worst.
 
 mod alias;
+mod chain;
 mod error;
 mod layout;
+mod order;
 mod resolve;
 mod slot;
 
 use fusionproxy_format::{Artifact, DType, TensorId};
 use fusionproxy_kernels::{Backend, Layout};
 
+pub use chain::Chain;
+pub(crate) use chain::MAX_WRITTEN;
 pub use error::{Label, PlanError};
 pub use slot::{Step, TensorSlot};
 
@@ -32,16 +37,39 @@ pub use slot::{Step, TensorSlot};
 /// vector.
 pub const ARENA_ALIGNMENT: usize = 64;
 
+/// In which order the rows of a network are computed. It changes no byte of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// One operator after the other, each over the whole frame: every tensor is there to be looked at when its operator
+    /// has run.
+    Whole,
+    /// Chains of operators depth-first, in strips of rows, so that what passes between them stays in the cache.
+    Strips {
+        /// Bytes of a worker's own cache (its second level, mostly). Strips are as long as their rows fit it, and
+        /// operators whose weights do not are left out of chains. 0 where there is none that matters, as on a
+        /// microcontroller: strips are then as short as possible, and so is the arena.
+        cache: usize,
+    },
+}
+
+impl Schedule {
+    /// The smallest arena.
+    pub const SMALLEST: Self = Self::Strips { cache: 0 };
+}
+
 /// What a plan depends on besides the artifact and the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Workers that the executor may use; each has scratch of its own. At least 1.
+    /// Workers that the executor may use; each has rings and scratch of its own. At least 1.
     pub workers: usize,
+    /// The order of rows.
+    pub schedule: Schedule,
 }
 
 impl Default for PlanOptions {
+    /// One worker, strips for a cache of 1 MiB.
     fn default() -> Self {
-        Self { workers: 1 }
+        Self { workers: 1, schedule: Schedule::Strips { cache: 1 << 20 } }
     }
 }
 
@@ -63,7 +91,8 @@ pub struct Plan<'a, 's> {
     steps: &'s [Step<'a>],
     frame: (usize, usize),
     padded: (usize, usize),
-    activation_bytes: usize,
+    kept_bytes: usize,
+    ring_bytes: usize,
     scratch_bytes: usize,
     workers: usize,
     lower_bound: u64,
@@ -78,8 +107,10 @@ pub struct Placement {
     pub dtype: DType,
     /// Shape and strides, in elements.
     pub layout: Layout,
-    /// First byte in the arena.
+    /// First byte in the arena; of a ring, that of the first worker.
     pub offset: usize,
+    /// Whether it lies in a ring of rows, of which every worker has its own; see [`Layout::ring`].
+    pub ring: bool,
     /// The tensor whose buffer this one lies in; its own number unless it shares.
     pub buffer: TensorId,
     /// Operator that writes it; 0 for a network input, which is there before the first.
@@ -93,10 +124,12 @@ pub struct Placement {
 pub struct Buffer {
     /// The tensor that is as large as the buffer.
     pub tensor: TensorId,
-    /// First byte in the arena.
+    /// First byte in the arena; of a ring, that of the first worker.
     pub offset: usize,
     /// Size in bytes.
     pub bytes: usize,
+    /// Rows of a ring; `None` where all rows are kept.
+    pub rows: Option<usize>,
     /// First operator that needs it.
     pub first: usize,
     /// Last operator that needs it; the number of operators if it is needed after the last.
@@ -126,12 +159,23 @@ impl<'a, 's> Plan<'a, 's> {
         let steps = steps.get_mut(..needed).ok_or(PlanError::Steps { needed, given })?;
 
         resolve::resolve(artifact, padded, tensors, steps)?;
-        let bounds = alias::share(tensors, steps);
-        let activation_bytes = layout::place(tensors, steps)?;
         let workers = options.workers.max(1);
-        let scratch_bytes = scratch_per_worker(tensors, steps, backend)
-            .and_then(|n| n.checked_mul(workers))
-            .filter(|n| n.checked_add(activation_bytes).is_some_and(|n| n <= isize::MAX as usize))
+        let (images, fused) = ([artifact.visible(), artifact.infrared()], artifact.fused());
+        order::arrange(tensors, steps, options.schedule, workers);
+        chain::find(tensors, steps, images, fused, options.schedule, workers);
+        let bounds = alias::share(tensors, steps, workers);
+        let mut place = |kept: bool| {
+            let bound = alias::measure(tensors, steps, 1, |t| t.life.kept == kept).peak;
+            layout::place(tensors, steps, kept, bound)
+        };
+        let (kept_bytes, ring_bytes) = (place(true)?, place(false)?);
+        alias::measure(tensors, steps, workers, |_| true);
+        chain::divide(tensors, steps);
+        let scratch_bytes = scratch_per_worker(tensors, steps, backend).ok_or(PlanError::ArenaTooLarge)?;
+        let per_worker = ring_bytes.checked_add(scratch_bytes).and_then(|n| n.checked_mul(workers));
+        per_worker
+            .and_then(|n| n.checked_add(kept_bytes))
+            .filter(|n| *n <= isize::MAX as usize)
             .ok_or(PlanError::ArenaTooLarge)?;
         Ok(Self {
             artifact: *artifact,
@@ -139,7 +183,8 @@ impl<'a, 's> Plan<'a, 's> {
             steps,
             frame: (height, width),
             padded,
-            activation_bytes,
+            kept_bytes,
+            ring_bytes,
             scratch_bytes,
             workers,
             lower_bound: bounds.shared,
@@ -163,19 +208,34 @@ impl<'a, 's> Plan<'a, 's> {
         self.padded
     }
 
-    /// Bytes of the arena: activations, then the workers' scratch.
+    /// Bytes of the arena: the kept activations, then each worker's rings and scratch.
     pub fn arena_bytes(&self) -> usize {
-        self.activation_bytes + self.scratch_bytes
+        self.kept_bytes + self.worker_bytes() * self.workers
     }
 
-    /// Bytes of the arena's activations.
+    /// Bytes of the arena's activations, the rings of all workers among them.
     pub fn activation_bytes(&self) -> usize {
-        self.activation_bytes
+        self.kept_bytes + self.ring_bytes * self.workers
+    }
+
+    /// Bytes of the activations that outlive a chain; they come first in the arena.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// Bytes of one worker's rings.
+    pub fn ring_bytes(&self) -> usize {
+        self.ring_bytes
+    }
+
+    /// Bytes of one worker's rings and scratch.
+    pub fn worker_bytes(&self) -> usize {
+        self.ring_bytes + self.scratch_bytes
     }
 
     /// Bytes of the arena's scratch, all workers together.
     pub fn scratch_bytes(&self) -> usize {
-        self.scratch_bytes
+        self.scratch_bytes * self.workers
     }
 
     /// Workers that the scratch suffices for.
@@ -211,7 +271,8 @@ impl<'a, 's> Plan<'a, 's> {
         Some(Placement {
             dtype: slot.dtype,
             layout: slot.layout,
-            offset: slot.offset,
+            offset: self.offset(slot),
+            ring: slot.ring,
             buffer: slot.buffer,
             first: slot.first as usize,
             last: slot.last as usize,
@@ -221,16 +282,23 @@ impl<'a, 's> Plan<'a, 's> {
     /// The buffers, in order of their tensors.
     pub fn buffers(&self) -> impl Iterator<Item = Buffer> + use<'a, 's> {
         let tensors = self.tensors;
-        layout::roots(tensors).filter_map(|id| {
+        let this = *self;
+        layout::roots(tensors).filter_map(move |id| {
             let slot = tensors.get(usize::from(id))?;
             Some(Buffer {
                 tensor: id,
-                offset: slot.offset,
-                bytes: slot.bytes(),
+                offset: this.offset(slot),
+                bytes: slot.buffer_bytes(),
+                rows: slot.ring.then_some(slot.layout.ring),
                 first: slot.from as usize,
                 last: slot.until as usize,
             })
         })
+    }
+
+    /// First byte of a tensor in the arena; of a ring, that of the first worker.
+    fn offset(&self, slot: &TensorSlot<'_>) -> usize {
+        if slot.ring { self.kept_bytes + slot.offset } else { slot.offset }
     }
 
     /// A tensor's row.

@@ -41,12 +41,12 @@ pub(super) fn resolve<'a>(
         }
         let output = touch(artifact, frame, tensors, entry.output, index)?;
         if let Some(slot) = tensors.get_mut(usize::from(entry.output)) {
-            slot.first = index as u32;
+            (slot.first, slot.producer) = (index as u32, index as u32);
         }
         let shape = |id: TensorId| slot::get(tensors, id).map_or(Shape::new(0, 0, 0), |t| t.layout.shape);
         check_geometry(&entry.op, entry.inputs.iter().map(|id| shape(id.get())), output)
             .map_err(|error| PlanError::Geometry { index, name: Label::new(entry.name), error })?;
-        *step = Step { entry: Some(entry), ..Step::EMPTY };
+        *step = Step { entry: Some(entry), op: index as u32, ..Step::EMPTY };
     }
     if let Some(slot) = tensors.get_mut(usize::from(artifact.fused())) {
         slot.last = steps.len() as u32;

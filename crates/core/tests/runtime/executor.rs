@@ -2,6 +2,7 @@
 
 use fusionproxy_core::executor::{Executor, ExecutorError, RunError};
 use fusionproxy_core::frame::{FrameError, Plane, RgbImage};
+use fusionproxy_core::plan::{PlanOptions, Schedule};
 use fusionproxy_format::DType;
 use fusionproxy_kernels::{Inline, Pool, Scalar};
 
@@ -56,7 +57,8 @@ fn one_and_several_workers_give_the_same_bytes() {
         let bytes = student(dtype);
         let artifact = bytes.artifact();
         let mut tables = Tables::new(&artifact);
-        let plan = tables.plan(&artifact, 50, 70, 3).unwrap();
+        let options = PlanOptions { workers: 3, schedule: Schedule::Strips { cache: 4 << 10 } };
+        let plan = tables.plan_for(&Scalar::ALL, &artifact, (50, 70), options).unwrap();
         let images = Images::new(50, 70, 3);
         let (visible, infrared) = planes(&images);
         let results = [1, 2, 3].map(|workers| {
@@ -65,6 +67,8 @@ fn one_and_several_workers_give_the_same_bytes() {
             let mut executor = Executor::new(&plan, arena.get_mut(), Scalar::ALL, &pool).unwrap();
             let mut fused = vec![0; 50 * 70];
             executor.run(visible, infrared, &mut fused, 70).unwrap();
+            let mut real = vec![0.0; 50 * 70];
+            assert_eq!(executor.read_fused_f32(&mut real), Err(RunError::NotKept));
             fused
         });
         assert!(results.iter().all(|r| *r == results[0]));
@@ -78,7 +82,9 @@ fn executors_share_a_plan_and_a_pool() {
     let bytes = student(DType::U8);
     let artifact = bytes.artifact();
     let mut tables = Tables::new(&artifact);
-    let plan = tables.plan(&artifact, 32, 32, 2).unwrap();
+    let options = PlanOptions { workers: 2, schedule: Schedule::Strips { cache: 4 << 10 } };
+    let plan = tables.plan_for(&Scalar::ALL, &artifact, (32, 32), options).unwrap();
+    assert!(plan.steps().iter().filter_map(|s| s.chain()).any(|c| c.divisible && c.strips > 2));
     let pool = Pool::new(2).unwrap();
     let fuse = |seed: u64| {
         let images = Images::new(32, 32, seed);

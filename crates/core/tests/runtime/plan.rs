@@ -1,6 +1,8 @@
 //! What a plan promises.
 
-use fusionproxy_core::plan::{ARENA_ALIGNMENT, Plan, PlanError, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_core::plan::{
+    ARENA_ALIGNMENT, Plan, PlanError, PlanOptions, PlanStorage, Schedule, Step, TensorSlot,
+};
 use fusionproxy_format::{Artifact, DType};
 use fusionproxy_kernels::{Backend, Scalar};
 
@@ -27,19 +29,19 @@ impl<'a> Tables<'a> {
         width: usize,
         workers: usize,
     ) -> Result<Plan<'a, '_>, PlanError> {
-        self.plan_for(&Scalar::ALL, artifact, height, width, workers)
+        let options = PlanOptions { workers, schedule: Schedule::Whole };
+        self.plan_for(&Scalar::ALL, artifact, (height, width), options)
     }
 
     pub(crate) fn plan_for(
         &mut self,
         backend: &dyn Backend,
         artifact: &Artifact<'a>,
-        height: usize,
-        width: usize,
-        workers: usize,
+        (height, width): (usize, usize),
+        options: PlanOptions,
     ) -> Result<Plan<'a, '_>, PlanError> {
         let storage = PlanStorage { tensors: &mut self.tensors, steps: &mut self.steps };
-        Plan::new(artifact, height, width, PlanOptions { workers }, backend, storage)
+        Plan::new(artifact, height, width, options, backend, storage)
     }
 }
 
@@ -48,7 +50,8 @@ pub(crate) fn check(plan: &Plan<'_, '_>) {
     let buffers: Vec<_> = plan.buffers().collect();
     for (i, a) in buffers.iter().enumerate() {
         assert!(a.offset.is_multiple_of(ARENA_ALIGNMENT));
-        assert!(a.offset + a.bytes <= plan.activation_bytes());
+        let end = if a.rows.is_some() { plan.kept_bytes() + plan.ring_bytes() } else { plan.kept_bytes() };
+        assert!(a.offset + a.bytes <= end);
         for b in &buffers[..i] {
             let together = a.first <= b.last && b.first <= a.last;
             let apart = a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
@@ -61,6 +64,7 @@ pub(crate) fn check(plan: &Plan<'_, '_>) {
         let end = p.offset + p.layout.span().unwrap() * p.dtype.bytes();
         assert!(buffer.offset <= p.offset && end <= buffer.offset + buffer.bytes);
         assert!(buffer.first <= p.first && p.last <= buffer.last);
+        assert_eq!(p.ring, buffer.rows.is_some());
     }
     assert!(plan.lower_bound_bytes() <= plan.unshared_bound_bytes());
     assert!(plan.activation_bytes() as u64 >= plan.lower_bound_bytes());
@@ -80,6 +84,35 @@ fn a_student_stays_near_the_lower_bound() {
             if height > 400 {
                 let ratio = plan.activation_bytes() as f64 / plan.lower_bound_bytes() as f64;
                 assert!(ratio <= 1.02, "{ratio}");
+            }
+        }
+    }
+}
+
+#[test]
+fn strips_keep_what_outlives_a_chain_and_nothing_else() {
+    for dtype in [DType::F32, DType::F16, DType::U8] {
+        let bytes = student(dtype);
+        let artifact = bytes.artifact();
+        let mut tables = Tables::new(&artifact);
+        let whole = tables.plan(&artifact, 480, 640, 1).unwrap().arena_bytes();
+        let options = PlanOptions { workers: 1, schedule: Schedule::SMALLEST };
+        let plan = tables.plan_for(&Scalar::ALL, &artifact, (480, 640), options).unwrap();
+        check(&plan);
+        assert!(3 * plan.arena_bytes() < 2 * whole, "{} of {whole} bytes", plan.arena_bytes());
+        let ratio = plan.activation_bytes() as f64 / plan.lower_bound_bytes() as f64;
+        assert!(ratio <= 1.02, "{ratio}");
+        for id in 0..artifact.tensor_count() as u16 {
+            let Some(p) = plan.placement(id) else { continue };
+            let chain = |step: usize| plan.steps().get(step).filter(|s| s.chain().is_some()).map(Step::group);
+            let shape = p.layout.shape;
+            if p.ring {
+                // The images are loaded by each chain that reads them; the fused one is read after the last.
+                let io = [artifact.visible(), artifact.infrared(), artifact.fused()].contains(&id);
+                assert!(io || chain(p.first).is_some() && chain(p.first) == chain(p.last));
+                assert!(p.layout.ring <= 32.min(shape.height), "{} rows", p.layout.ring);
+            } else {
+                assert!(p.buffer != id || chain(p.first).is_none_or(|group| !group.contains(&p.last)));
             }
         }
     }

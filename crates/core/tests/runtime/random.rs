@@ -2,6 +2,7 @@
 
 use fusionproxy_core::executor::{Executor, Moment};
 use fusionproxy_core::frame::{Plane, RgbImage};
+use fusionproxy_core::plan::{PlanOptions, Schedule};
 use fusionproxy_format::{Artifact, DType, TensorId};
 use fusionproxy_kernels::{Backend, Inline, Pool, Scalar, macs};
 use proptest::prelude::*;
@@ -20,12 +21,18 @@ fn backends(dtype: DType) -> Vec<&'static dyn Backend> {
     backends
 }
 
+/// Whole tensors, the shortest strips, and longer ones.
+fn schedules() -> impl Strategy<Value = Schedule> {
+    let strips = prop_oneof![Just(0), 256..(32usize << 10)].prop_map(|cache| Schedule::Strips { cache });
+    prop_oneof![1 => Just(Schedule::Whole), 5 => strips]
+}
+
 /// A network of one operator per number, each on tensors that the number picks.
 fn network(dtype: DType, choices: &[u32]) -> Bytes {
     let mut net = Net::new(dtype);
     let mut known: Vec<TensorId> = vec![net.visible, net.infrared];
     for choice in choices {
-        let (kind, pick) = (choice % 10, (choice / 10) as usize);
+        let (kind, pick) = (choice % 12, (choice / 12) as usize);
         // Recent tensors are picked more often.
         let depth = known.len().min(1 + pick % 7);
         let x = known[known.len() - depth];
@@ -56,6 +63,8 @@ fn network(dtype: DType, choices: &[u32]) -> Bytes {
                 let mean = net.mean(x);
                 net.add(x, mean)
             }
+            9 if s.height.div < 4 && s.width.div < 4 => net.conv(x, 1 + pick % 5, 3, true),
+            10 if s.height.div > 1 && s.width.div > 1 => net.up(x),
             _ => net.affine(x),
         };
         known.push(id);
@@ -80,8 +89,10 @@ proptest! {
     fn the_executor_agrees_with_an_interpreter_that_shares_nothing(
         dtype in prop_oneof![Just(DType::F32), Just(DType::F16), Just(DType::U8)],
         choices in prop::collection::vec(0..10_000u32, 1..24),
-        height in 1..12usize,
-        width in 1..40usize,
+        height in 1..40usize,
+        width in 1..24usize,
+        schedule in schedules(),
+        workers in 1..4usize,
         seed in any::<u64>(),
     ) {
         let bytes = network(dtype, &choices);
@@ -91,25 +102,36 @@ proptest! {
         let expected = interpret(&artifact, padded, &images);
         let visible = Plane::new(width, height, width, &images.visible).unwrap();
         let infrared = Plane::new(width, height, width, &images.infrared).unwrap();
+        let bytes_of = |v: f32| (v * 255.0).round_ties_even() as u8;
+        let last = expected.last().unwrap();
+        let fused: Vec<u8> =
+            last.chunks(padded.1).take(height).flat_map(|row| &row[..width]).map(|v| bytes_of(*v)).collect();
         for backend in backends(dtype) {
             let mut tables = Tables::new(&artifact);
-            let plan = tables.plan_for(backend, &artifact, height, width, 2).unwrap();
+            let options = PlanOptions { workers, schedule };
+            let plan = tables.plan_for(backend, &artifact, (height, width), options).unwrap();
             prop_assert_eq!(plan.padded_size(), padded);
             check(&plan);
             let mut arena = Bytes::zeroed(plan.arena_bytes());
             arena.get_mut().fill(0xa5);
-            let pool = Pool::new(2).unwrap();
+            let pool = Pool::new(workers).unwrap();
             let mut executor = Executor::new(&plan, arena.get_mut(), backend, &pool).unwrap();
             // Twice: nothing of one frame may reach into the next.
             for _ in 0..2 {
                 executor.run_observed(visible, infrared, &mut |o| {
-                    if o.moment == Moment::After {
-                        let mut got = vec![0.0; o.output.shape().elements()];
+                    if o.moment == Moment::After && !o.rows.is_empty() {
+                        let shape = o.output.shape();
+                        let mut got = vec![0.0; shape.elements()];
                         o.output.read_f32(&mut got).unwrap();
-                        let name = (backend.name(), o.op, o.entry.name);
-                        assert_eq!(got, expected[o.op], "{name:?}");
+                        let row = shape.width * shape.channels;
+                        let rows = o.rows.start * row..o.rows.end * row;
+                        let name = (backend.name(), schedule, o.op, o.entry.name, o.rows);
+                        assert_eq!(got[rows.clone()], expected[o.op][rows], "{name:?}");
                     }
                 }).unwrap();
+                let mut got = vec![0; width * height];
+                executor.run(visible, infrared, &mut got, width).unwrap();
+                prop_assert_eq!(&got, &fused, "{} {:?} {} workers", backend.name(), schedule, workers);
             }
         }
     }

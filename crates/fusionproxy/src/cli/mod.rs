@@ -7,6 +7,7 @@ mod explain;
 mod fuse;
 mod inspect;
 mod model;
+mod peak;
 mod plan;
 mod planned;
 mod sheet;

@@ -40,11 +40,22 @@ struct Report {
     backend: &'static str,
     arena_bytes: usize,
     activation_bytes: usize,
+    kept_bytes: usize,
+    ring_bytes_per_worker: usize,
     scratch_bytes: usize,
     lower_bound_bytes: u64,
     unshared_bound_bytes: u64,
     peak_operator: String,
+    chains: Vec<ChainRow>,
     buffers: Vec<Row>,
+}
+
+/// Operators that run depth-first, strip by strip.
+#[derive(Serialize)]
+struct ChainRow {
+    first_step: usize,
+    last_step: usize,
+    strips: u32,
 }
 
 #[derive(Serialize)]
@@ -52,8 +63,10 @@ struct Row {
     tensor: String,
     offset: usize,
     bytes: usize,
-    first_operator: usize,
-    last_operator: usize,
+    /// Rows of a ring, of which every worker has its own; none where all rows are kept.
+    ring_rows: Option<usize>,
+    first_step: usize,
+    last_step: usize,
 }
 
 /// Runs the command.
@@ -64,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let backend = best_backend();
     let mut tables = Tables::default();
     let plan = tables.plan(&artifact, size, usize::from(args.threads), backend)?;
-    let peak = artifact.op(plan.peak())?.name.to_owned();
+    let peak = plan.steps().get(plan.peak()).and_then(|s| s.entry()).map_or("", |e| e.name).to_owned();
     let mut buffers: Vec<Buffer> = plan.buffers().collect();
     buffers.sort_by_key(|b| (b.first, b.offset));
     if args.json {
@@ -72,8 +85,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             tensor: artifact.tensor(b.tensor).map_or_else(|_| String::new(), |t| t.name.to_owned()),
             offset: b.offset,
             bytes: b.bytes,
-            first_operator: b.first,
-            last_operator: b.last,
+            first_step: b.first,
+            last_step: b.last,
+            ring_rows: b.rows,
         };
         let report = Report {
             height: size.height,
@@ -82,10 +96,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             backend: backend.name(),
             arena_bytes: plan.arena_bytes(),
             activation_bytes: plan.activation_bytes(),
+            kept_bytes: plan.kept_bytes(),
+            ring_bytes_per_worker: plan.ring_bytes(),
             scratch_bytes: plan.scratch_bytes(),
             lower_bound_bytes: plan.lower_bound_bytes(),
             unshared_bound_bytes: plan.unshared_bound_bytes(),
             peak_operator: peak,
+            chains: chains(&plan),
             buffers: buffers.iter().map(row).collect(),
         };
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -104,22 +121,39 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "  activations    {:>10}, {ratio:.3} of the lower bound",
         table::bytes(plan.activation_bytes() as u64)
     );
+    println!("    kept         {:>10}", table::bytes(plan.kept_bytes() as u64));
+    println!("    rings        {:>10} a worker", table::bytes(plan.ring_bytes() as u64));
     println!("  scratch        {:>10}", table::bytes(plan.scratch_bytes() as u64));
     println!("  lower bound    {:>10}, reached at `{peak}`", table::bytes(plan.lower_bound_bytes()));
     println!("  without sharing{:>10}\n", table::bytes(plan.unshared_bound_bytes()));
     print!("{}", map(&plan, &buffers));
-    let mut t = Table::new(&["", ">offset", ">bytes", ">from op", ">to op", "tensor"]);
+    let mut t = Table::new(&["", ">offset", ">bytes", ">ring rows", ">from step", ">to step", "tensor"]);
     for (i, b) in buffers.iter().enumerate() {
         let name = artifact.tensor(b.tensor).map_or("", |t| t.name);
-        let numbers = [b.offset, b.bytes, b.first, b.last].map(|n| n.to_string());
-        t.row([letter(i).to_string()].into_iter().chain(numbers).chain([name.to_owned()]));
+        let rows = b.rows.map_or_else(String::new, |n| n.to_string());
+        let [offset, bytes, first, last] = [b.offset, b.bytes, b.first, b.last].map(|n| n.to_string());
+        t.row([letter(i).to_string(), offset, bytes, rows, first, last, name.to_owned()]);
     }
     print!("\n{t}");
     Ok(())
 }
 
-/// Letters for buffers, reused after 62.
-fn letter(i: usize) -> char {
+/// The plan's chains.
+fn chains(plan: &Plan<'_, '_>) -> Vec<ChainRow> {
+    let mut rows = Vec::new();
+    let mut next = 0;
+    while let Some(step) = plan.steps().get(next) {
+        let group = step.group();
+        if let Some(chain) = step.chain() {
+            rows.push(ChainRow { first_step: group.start, last_step: group.end - 1, strips: chain.strips });
+        }
+        next = group.end;
+    }
+    rows
+}
+
+/// Letters for buffers and chains, reused after 62.
+pub(super) fn letter(i: usize) -> char {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     char::from(LETTERS[i % LETTERS.len()])
 }
@@ -128,9 +162,21 @@ fn letter(i: usize) -> char {
 fn map(plan: &Plan<'_, '_>, buffers: &[Buffer]) -> String {
     let ops = plan.steps().len();
     let columns = ops.min(COLUMNS);
-    let total = plan.activation_bytes().max(1);
-    let mut text =
-        format!("operators 0 to {} to the right, addresses 0 to {total} downwards\n", ops.saturating_sub(1));
+    let total = (plan.kept_bytes() + plan.ring_bytes()).max(1);
+    let mut text = format!(
+        "steps 0 to {} to the right, addresses 0 to {total} downwards, rings from {} on\n",
+        ops.saturating_sub(1),
+        plan.kept_bytes()
+    );
+    let chains = chains(plan);
+    let line: String = (0..columns)
+        .map(|column| {
+            let op = ops * column / columns;
+            let chain = chains.iter().position(|c| (c.first_step..=c.last_step).contains(&op));
+            chain.map_or('-', letter)
+        })
+        .collect();
+    text += &format!("  chain\n  |{line}|\n  memory\n");
     for row in 0..ROWS {
         let address = (total * (2 * row + 1)) / (2 * ROWS);
         let line: String = (0..columns)

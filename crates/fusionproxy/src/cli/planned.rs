@@ -26,7 +26,14 @@ impl<'a> Tables<'a> {
         self.tensors.resize(artifact.tensor_count(), TensorSlot::EMPTY);
         self.steps.resize(artifact.op_count(), Step::EMPTY);
         let storage = PlanStorage { tensors: &mut self.tensors, steps: &mut self.steps };
-        Ok(Plan::new(artifact, size.height, size.width, PlanOptions { workers }, backend, storage)?)
+        Ok(Plan::new(
+            artifact,
+            size.height,
+            size.width,
+            PlanOptions { workers, ..PlanOptions::default() },
+            backend,
+            storage,
+        )?)
     }
 }
 
@@ -44,6 +51,15 @@ pub(crate) fn shape(plan: &Plan<'_, '_>, tensor: u16) -> Option<Shape> {
 pub(crate) fn op_macs(plan: &Plan<'_, '_>, entry: &OpEntry<'_>) -> u64 {
     let input = entry.input(0).and_then(|id| shape(plan, id));
     input.zip(shape(plan, entry.output)).map_or(0, |(i, o)| macs(&entry.op, i, o))
+}
+
+/// Bytes that one operator reads and writes in a frame, weights left out.
+pub(crate) fn op_bytes(plan: &Plan<'_, '_>, entry: &OpEntry<'_>) -> u64 {
+    let bytes = |id: u16| {
+        let dtype = plan.artifact().tensor(id).ok()?.dtype;
+        Some((shape(plan, id)?.elements() * dtype.bytes()) as u64)
+    };
+    entry.inputs.iter().map(|id| id.get()).chain([entry.output]).filter_map(bytes).sum()
 }
 
 /// Multiply-accumulates of a frame.

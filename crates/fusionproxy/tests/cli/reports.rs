@@ -40,6 +40,7 @@ fn explain_names_a_kernel_for_every_operator_and_counts_no_allocation() {
         assert_eq!(report["allocations_per_frame"], 0.0, "{threads} threads");
         let operators = report["operators"].as_array().expect("operators");
         assert!(operators.iter().all(|o| !o["kernel"].as_str().unwrap_or("").is_empty()));
+        assert!(report["chains"].as_array().is_some_and(|c| c.len() >= 2), "{threads} threads");
     }
 }
 
