@@ -17,7 +17,7 @@ use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
 use fusionproxy_core::executor::Executor;
 use fusionproxy_core::frame::Plane;
-use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Schedule, Step, TensorSlot};
 use fusionproxy_format::Artifact;
 use fusionproxy_kernels::{Inline, Scalar};
 use model::{ARENA_BYTES, ARTIFACT_BYTES, HEIGHT, KERNELS, STEPS, TENSORS, WIDTH};
@@ -67,8 +67,8 @@ fn frame(memory: &mut Memory) {
     let artifact = Artifact::new(&ARTIFACT.0).expect("a good artifact");
     let backend = Scalar::<KERNELS>;
     let storage = PlanStorage { tensors, steps };
-    let plan =
-        Plan::new(&artifact, HEIGHT, WIDTH, PlanOptions { workers: 1 }, &backend, storage).expect("a plan");
+    let options = PlanOptions { workers: 1, schedule: Schedule::SMALLEST };
+    let plan = Plan::new(&artifact, HEIGHT, WIDTH, options, &backend, storage).expect("a plan");
     let mut executor = Executor::new(&plan, arena, backend, &Inline).expect("an executor");
     let plane = |data| Plane::new(WIDTH, HEIGHT, WIDTH, data).expect("a plane");
 
