@@ -40,6 +40,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Rebuild every released artifact from its ONNX network and compare it with the one in the repository.
     Models(models::Args),
+    /// List the boards, or build one and run it where an emulator can.
+    Board(board::Args),
     /// Simulate a day of a rig's life with random faults.
     Soak(soak::Args),
     /// Build the npm package and the demo page (wasm/), and test them in Node and in Chromium.
@@ -55,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Lint => lint::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Board(args) => board::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Web => web::run(),
     }

@@ -55,8 +55,8 @@ pub(crate) fn run() -> Result<()> {
     for target in ["aarch64-unknown-linux-musl", "wasm32-wasip1"] {
         shell_run(command(&["cargo", "test", "--release", "--package", "conformance", "--target", target]))?;
     }
-    step("firmware on an emulated Cortex-M7");
-    board::qemu_m7()?;
+    step("firmware on emulated boards");
+    board::run_all()?;
     step("miri over the format and the scalar kernels");
     if succeeds(&["cargo", "+nightly", "miri", "--version"]) {
         for (package, suite, tests) in MIRI {

@@ -181,8 +181,13 @@ fn grey_row(luma: &[u8], out: &mut [u8]) {
 
 /// A row of pairs of pixels that share their chroma. An odd width leaves one pixel to the last pair.
 fn yuv_row(luma: &[u8], chroma: impl Iterator<Item = [u8; 2]>, out: &mut [u8]) {
-    for ((out, luma), chroma) in out.chunks_mut(6).zip(luma.chunks(2)).zip(chroma) {
+    let ((pairs, rest), (luma, last)) = (out.as_chunks_mut::<6>(), luma.as_chunks::<2>());
+    let mut chroma = chroma;
+    for ((out, luma), chroma) in pairs.iter_mut().zip(luma).zip(&mut chroma) {
         shade_pair(luma, chroma, out);
+    }
+    if let Some(chroma) = chroma.next() {
+        shade_pair(last, chroma, rest);
     }
 }
 

@@ -91,7 +91,7 @@ impl Warp {
     pub fn source(&self, x: usize, y: usize) -> (i32, i32) {
         let (x, y) = (x.min(self.visible.0 - 1), y.min(self.visible.1 - 1));
         let start = x - x % self.segment;
-        let segment = self.segment_at(start, y);
+        let (segment, _) = self.segment_from(self.position(start, y), start, y);
         let n = (x - start) as i32;
         (segment.x + n * segment.dx, segment.y + n * segment.dy)
     }
@@ -112,20 +112,25 @@ impl Warp {
         infrared.expect_size("infrared plane", self.infrared)?;
         let sampler = Sampler::new(infrared);
         for (y, out) in out_rows(rows, self.visible.1, self.visible.0, out, out_stride)? {
+            let mut from = self.position(0, y);
             for (i, pixels) in out.chunks_mut(self.segment).enumerate() {
-                sampler.segment(&self.segment_at(i * self.segment, y), pixels);
+                // A segment ends where the next one starts.
+                let (segment, to) = self.segment_from(from, i * self.segment, y);
+                sampler.segment(&segment, pixels);
+                from = to;
             }
         }
         Ok(())
     }
 
-    /// The segment that starts at pixel `(start, y)`, a multiple of the segment length within the frame.
-    fn segment_at(&self, start: usize, y: usize) -> Segment {
+    /// The segment that starts at pixel `(start, y)`, a multiple of the segment length within the frame, and at the source
+    /// position `(x0, y0)` of that pixel; and the source position of its end.
+    fn segment_from(&self, (x0, y0): (i32, i32), start: usize, y: usize) -> (Segment, (i32, i32)) {
         // The last segment ends at the last pixel: beyond it nothing is known about the map.
         let end = (start + self.segment).min(self.visible.0 - 1);
         let steps = (end - start).max(1) as i32;
-        let ((x0, y0), (x1, y1)) = (self.position(start, y), self.position(end, y));
-        Segment { x: x0, y: y0, dx: (x1 - x0) / steps, dy: (y1 - y0) / steps }
+        let (x1, y1) = self.position(end, y);
+        (Segment { x: x0, y: y0, dx: (x1 - x0) / steps, dy: (y1 - y0) / steps }, (x1, y1))
     }
 
     /// Exact source position of a visible pixel, 16 fractional bits, rounded to nearest.
@@ -196,25 +201,50 @@ impl<'a> Sampler<'a> {
     fn segment(&self, segment: &Segment, out: &mut [u8]) {
         // Half a unit of the 8 bit fraction, so that the shift below rounds to nearest.
         let (mut x, mut y) = (segment.x + 128, segment.y + 128);
-        let last = out.len() as i32 - 1;
-        let inside = |v: i32, limit: i32| v >= 0 && v >> 16 < limit;
-        let (end_x, end_y) = (x + last * segment.dx, y + last * segment.dy);
-        // Positions between two that have all four neighbours have them too: no limits to apply.
-        if inside(x, self.right)
-            && inside(end_x, self.right)
-            && inside(y, self.bottom)
-            && inside(end_y, self.bottom)
+        let has_neighbours =
+            |x: i32, y: i32| x >= 0 && x >> 16 < self.right && y >= 0 && y >> 16 < self.bottom;
+        let mut out = out.iter_mut();
+        // Positions between two that have all four neighbours have them too: no limits to apply from the first such
+        // position to the last one.
+        while !has_neighbours(x, y)
+            && let Some(o) = out.next()
         {
-            for o in out {
-                let above = (y >> 16) as usize * self.stride + (x >> 16) as usize;
-                *o = self.mix(above, above + self.stride, x >> 8 & 0xff, y >> 8 & 0xff);
-                (x, y) = (x + segment.dx, y + segment.dy);
+            *o = self.at_edge(x >> 8, y >> 8);
+            (x, y) = (x + segment.dx, y + segment.dy);
+        }
+        let out = out.into_slice();
+        let end = |n: usize| (x + (n as i32 - 1) * segment.dx, y + (n as i32 - 1) * segment.dy);
+        let mut n = out.len();
+        while n > 0 && !has_neighbours(end(n).0, end(n).1) {
+            n -= 1;
+            let (x, y) = end(n + 1);
+            out[n] = self.at_edge(x >> 8, y >> 8);
+        }
+        let out = &mut out[..n];
+        if segment.dy == 0 && n > 0 {
+            self.level(x, y, segment.dx, out);
+            return;
+        }
+        for o in out {
+            let above = (y >> 16) as usize * self.stride + (x >> 16) as usize;
+            *o = self.mix(above, above + self.stride, x >> 8 & 0xff, y >> 8 & 0xff);
+            (x, y) = (x + segment.dx, y + segment.dy);
+        }
+    }
+
+    /// Samples between two rows, where all positions have four neighbours.
+    fn level(&self, mut x: i32, y: i32, dx: i32, out: &mut [u8]) {
+        let (start, width) = ((y >> 16) as usize * self.stride, self.right as usize + 1);
+        let (above, below) = (&self.data[start..][..width], &self.data[start + self.stride..][..width]);
+        let fy = y >> 8 & 0xff;
+        for o in out {
+            // A column is below 2^14, which lets the compiler see that one comparison is enough.
+            let i = usize::from((x >> 16) as u16);
+            if i + 1 < width {
+                let four = [above[i], above[i + 1], below[i], below[i + 1]];
+                *o = Self::between(four.map(i32::from), x >> 8 & 0xff, fy);
             }
-        } else {
-            for o in out {
-                *o = self.at_edge(x >> 8, y >> 8);
-                (x, y) = (x + segment.dx, y + segment.dy);
-            }
+            x += dx;
         }
     }
 
@@ -232,11 +262,14 @@ impl<'a> Sampler<'a> {
     /// Mixes the pixels at `above`, `below` and right of them with weights of 0…256.
     #[inline]
     fn mix(&self, above: usize, below: usize, fx: i32, fy: i32) -> u8 {
-        let across = |i: usize| {
-            let [left, right] = self.pair(i).map(i32::from);
-            left * 256 + (right - left) * fx
-        };
-        let (above, below) = (across(above), across(below));
+        let ([a, b], [c, d]) = (self.pair(above), self.pair(below));
+        Self::between([a, b, c, d].map(i32::from), fx, fy)
+    }
+
+    /// Mixes two pixels of the upper row and two of the lower one.
+    #[inline]
+    fn between([a, b, c, d]: [i32; 4], fx: i32, fy: i32) -> u8 {
+        let (above, below) = (a * 256 + (b - a) * fx, c * 256 + (d - c) * fx);
         ((above * 256 + (below - above) * fy + (1 << 15)) >> 16) as u8
     }
 

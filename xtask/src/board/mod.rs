@@ -1,0 +1,112 @@
+//! `cargo xtask board`: every target, how far it is proven, and those that run in an emulator.
+
+mod elf;
+mod emulated;
+
+use anyhow::{Result, bail};
+use emulated::Emulated;
+
+/// Which board, or a list of all.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A folder under targets/; see --list.
+    #[arg(required_unless_present = "list")]
+    name: Option<String>,
+    /// List all boards with their state instead.
+    #[arg(long)]
+    list: bool,
+    /// End with one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How far a board is proven.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    /// The whole loop runs in continuous integration, in an emulator.
+    Runs,
+}
+
+impl State {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Runs => "runs in CI (QEMU, simulated sensors); tried on hardware: none yet",
+        }
+    }
+}
+
+/// One target.
+struct Board {
+    /// Folder under `targets/`.
+    name: &'static str,
+    /// What it is.
+    part: &'static str,
+    state: State,
+    /// Builds it, and runs it where it runs. The flag asks for JSON.
+    run: fn(bool) -> Result<()>,
+}
+
+const QEMU_M7: Emulated = Emulated {
+    name: "qemu-m7",
+    machine: "mps2-an500",
+    target: "thumbv7em-none-eabihf",
+    instructions: 50_000_000,
+};
+
+const QEMU_M55: Emulated = Emulated {
+    name: "qemu-m55",
+    machine: "mps3-an547",
+    target: "thumbv8m.main-none-eabihf",
+    instructions: 12_000_000,
+};
+
+/// Every target. A new one is one more entry.
+const BOARDS: &[Board] = &[
+    Board {
+        name: QEMU_M7.name,
+        part: "Cortex-M7, 1 MiB flash, 512 KiB RAM",
+        state: State::Runs,
+        run: |json| emulated::run(&QEMU_M7, json),
+    },
+    Board {
+        name: QEMU_M55.name,
+        part: "Cortex-M55 with Helium, 512 KiB ITCM, 512 KiB DTCM",
+        state: State::Runs,
+        run: |json| emulated::run(&QEMU_M55, json),
+    },
+];
+
+/// Lists the boards or runs one.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        for b in BOARDS {
+            println!("{:<12} {:<52} {}", b.name, b.part, b.state.words());
+        }
+        if args.json {
+            let rows: Vec<String> = BOARDS
+                .iter()
+                .map(|b| {
+                    format!(
+                        "{{\"name\":\"{}\",\"part\":\"{}\",\"state\":\"{}\"}}",
+                        b.name,
+                        b.part,
+                        b.state.words()
+                    )
+                })
+                .collect();
+            println!("[{}]", rows.join(","));
+        }
+        return Ok(());
+    }
+    let name = args.name.as_deref().unwrap_or_default();
+    let Some(board) = BOARDS.iter().find(|b| b.name == name) else {
+        let names: Vec<&str> = BOARDS.iter().map(|b| b.name).collect();
+        bail!("no board `{name}`; there are: {}", names.join(", "));
+    };
+    (board.run)(args.json)
+}
+
+/// Runs every board that an emulator runs.
+pub(crate) fn run_all() -> Result<()> {
+    BOARDS.iter().filter(|b| b.state == State::Runs).try_for_each(|b| (b.run)(false))
+}
