@@ -1,9 +1,12 @@
 import { Fusion } from "fusionproxy";
 
 import { drive } from "./drive.js";
-import { open } from "./files.js";
+import { camera, open } from "./files.js";
 import { Graph } from "./graph.js";
+import { modelOf } from "./models.js";
+import { sceneOf } from "./scene.js";
 import { show } from "./show.js";
+import { themed } from "./theme.js";
 
 const $ = (id) => document.getElementById(id);
 const graph = new Graph($("graph"));
@@ -44,7 +47,7 @@ function useOwn() {
 async function choose(role, file) {
   if (!file) return;
   try {
-    const opened = await open(file);
+    const opened = await (file === "camera" ? camera() : open(file));
     state.own[role]?.close();
     state.own[role] = opened;
     useOwn();
@@ -66,6 +69,7 @@ for (const role of ["visible", "infrared"]) {
     choose(role, e.dataTransfer.files[0]);
   });
 }
+$("camera").addEventListener("click", () => choose("visible", "camera"));
 $("slider").addEventListener("input", (e) => cut(e.target.value));
 for (const radio of document.querySelectorAll("[name=side]")) {
   radio.addEventListener("change", () => {
@@ -93,32 +97,65 @@ $("pause").addEventListener("click", () => {
   else clock.start += performance.now() - clock.stopped;
 });
 
+/** The present Fusion; a change of model or backend makes the next one before it ends this one. */
+let fusion;
+
+async function create() {
+  const model = modelOf($("model").value, $("precision").value);
+  const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear" });
+  next.addEventListener("backendchange", () => graph.clear());
+  fusion?.dispose();
+  fusion = next;
+  graph.clear();
+  state.stale = true;
+}
+for (const id of ["model", "precision", "backend"]) {
+  $(id).addEventListener("change", () => create().catch((e) => report(e.message, true)));
+}
+
+const canvases = Object.fromEntries(["before", "after", "visible", "infrared"].map((id) => [id, $(id)]));
+let shown = 0;
+
+function present(pair, out, since) {
+  const side = document.querySelector("[name=side]:checked").value;
+  show(pair, out, canvases, side);
+  if (shown++ % 10 === 0) {
+    const [level, text] = sceneOf($("visible"), $("infrared"));
+    $("scene").dataset.level = level;
+    if ($("scene-text").textContent !== text) $("scene-text").textContent = text;
+  }
+  $("median").textContent = graph.median.toFixed(1);
+  const { model, precision, kernels, threads, backend, reason } = fusion.info;
+  const on = `${backend}${threads > 1 ? ` of ${threads}` : ""}, ${kernels}`;
+  const text = `${since}${out.width}x${out.height} px, ${model} ${precision} on ${on} (${reason})`;
+  // A live region is read out whenever it changes.
+  if ($("status").textContent !== text) report(text);
+  document.body.dataset.frames = String(shown);
+}
+
 async function main() {
   const opened = performance.now();
-  const [fusion] = await Promise.all([Fusion.create({ gain: "linear" }), startDrive()]);
-  let first = true;
+  await Promise.all([create(), startDrive()]);
+  let since = "";
   let refused;
   const step = async () => {
     const { frames } = state;
     if (frames && frames !== refused && ((state.live && !state.paused) || state.stale)) {
+      const current = fusion;
       try {
         const pair = frames();
         const start = performance.now();
-        const out = await fusion.fuse(...pair, { still: !state.live });
-        const ms = performance.now() - start;
+        const out = await current.fuse(...pair, { still: !state.live });
+        graph.add(performance.now() - start);
         state.stale = false;
-        const side = document.querySelector("[name=side]:checked").value;
-        show(pair, out, { before: $("before"), after: $("after"), visible: $("visible"), infrared: $("infrared") }, side);
-        graph.add(ms);
-        const { model, precision, kernels } = fusion.info;
-        const since = first ? `First frame after ${Math.round(performance.now() - opened)} ms. ` : "";
-        first = false;
-        report(`${since}${out.width}x${out.height} px, ${model} ${precision} on ${kernels}: ${graph.median.toFixed(1)} ms a frame (median)`);
-        document.body.dataset.frames = String(Number(document.body.dataset.frames ?? 0) + 1);
+        since ||= `First frame after ${Math.round(performance.now() - opened)} ms. `;
+        if (current === fusion) present(pair, out, since);
       } catch (e) {
-        // Once for each source: it would come again with every frame.
-        refused = frames;
-        report(e.message, true);
+        // Once for each source: it would come again with every frame. A frame that a change overtook is no error.
+        if (e.code !== "disposed") {
+          refused = frames;
+          report(e.message, true);
+        }
       }
     }
     requestAnimationFrame(step);
@@ -126,5 +163,6 @@ async function main() {
   requestAnimationFrame(step);
 }
 
+themed($("theme"));
 cut(50);
 main().catch((e) => report(e.message, true));

@@ -2,8 +2,8 @@
 
 import type { InfraredSource, Size, VisibleSource } from "./sources.js";
 
-/** Backends that exist. */
-export type Backend = "cpu";
+/** Backends that exist: the calling thread, a pool of workers, the GPU. */
+export type Backend = "cpu" | "worker" | "webgpu";
 
 /** What runs, for display. */
 export interface Info {
@@ -13,6 +13,8 @@ export interface Info {
   readonly reason: string;
   /** The kernels, such as `wasm32-simd128`. */
   readonly kernels: string;
+  /** How many threads compute. */
+  readonly threads: number;
   /** Name of the network. */
   readonly model: string;
   /** Its arithmetic, such as `int8`. */
@@ -29,23 +31,29 @@ export interface Sizes {
   readonly infrared: Size;
 }
 
+/** A frame's pair and how to take it. */
+export interface Pair {
+  readonly visible: VisibleSource;
+  readonly infrared: InfraredSource;
+  /** No next frame of a video. */
+  readonly still: boolean;
+}
+
 /**
  * One network, ready for frames of one pair of sizes, everything allocated.
  *
  * It takes sources and not pixels, because only the engine knows the shortest way: the CPU reads them into linear memory,
- * a GPU would import them as textures.
+ * a GPU imports them as textures.
  */
 export interface Engine {
   readonly sizes: Sizes;
-  readonly info: Info;
+  /** Settles when the engine can no longer be used, with the reason. */
+  readonly lost?: Promise<string>;
+  /** All of {@link Info} but the reason, which is `Fusion`'s. */
+  readonly info: Omit<Info, "reason">;
 
   /** Fuses a pair of these sizes into `out`, RGBA. Calls do not overlap. */
-  fuse(
-    visible: VisibleSource,
-    infrared: InfraredSource,
-    still: boolean,
-    out: Uint8ClampedArray,
-  ): void | Promise<void>;
+  fuse(pair: Pair, out: Uint8ClampedArray): void | Promise<void>;
 
   /** Gives back what the collector cannot. */
   dispose(): void;
@@ -54,4 +62,6 @@ export interface Engine {
 /** Makes engines for one model; compiled once. */
 export interface EngineFactory {
   create(sizes: Sizes): Promise<Engine>;
+  /** Ends what outlives engines. */
+  dispose?(): void;
 }

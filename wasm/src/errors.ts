@@ -14,6 +14,8 @@ export type FusionErrorCode =
   | "unsupported"
   /** A file could not be loaded. */
   | "network"
+  /** The GPU was lost or refused. */
+  | "device"
   /** The instance was disposed of. */
   | "disposed"
   /** The `AbortSignal` fired. */

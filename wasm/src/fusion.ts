@@ -1,27 +1,41 @@
-import { compile, CpuFactory } from "./cpu.js";
-import type { Engine, EngineFactory, Info, Sizes } from "./engine.js";
+// What users hold: a model, the engine that runs it, and the order of calls.
+
+import type { Gain } from "./cpu.js";
+import type { Backend, Engine, EngineFactory, Info, Sizes } from "./engine.js";
 import { FusionError, reason } from "./errors.js";
 import { FusedFrame } from "./frame.js";
+import { bytesOf, cancelled, type LoadOptions, type Open, type Progress } from "./load.js";
+import { compile } from "./module.js";
 import { sizeOf, type InfraredSource, type VisibleSource } from "./sources.js";
-
-/** Loads a file as bytes or as a response; the browser's and Node's differ. */
-export type Load = (file: URL | string, signal: AbortSignal | undefined) => Promise<Response | Uint8Array<ArrayBuffer>>;
 
 /** What {@link Fusion.create} takes. */
 export interface CreateOptions {
   /** `"ultralight"`, which is part of the package; or an `.fpx` file's address or bytes. */
-  readonly model?: "ultralight" | URL | (string & {}) | ArrayBuffer | Uint8Array;
-  /** `"auto"` is `"cpu"`, the one backend of this version. */
-  readonly backend?: "auto" | "cpu";
+  readonly model?: "ultralight" | URL | (string & {}) | ArrayBuffer | Uint8Array<ArrayBuffer>;
+  /**
+   * `"auto"`, the default, begins on the calling thread, measures what else there is at the size of the first frames, and
+   * moves to the fastest; `info.reason` and the event `backendchange` say so.
+   */
+  readonly backend?: "auto" | Backend;
+  /** Workers of the backend `"worker"`, 1 to 16; as many as the machine has cores to spare unless given. */
+  readonly workers?: number;
   /**
    * How 16-bit infrared becomes 8 bits. `"plateau"` equalises and follows a video within about a second; `"linear"` spreads
    * the values between two percentiles, for single pictures.
    */
-  readonly gain?: "plateau" | "linear";
+  readonly gain?: Gain;
   /** Frame sizes to allocate for at once; otherwise the first frames decide. */
   readonly sizes?: Sizes;
+  /** Your own device, for `"webgpu"`; otherwise one is asked for. */
+  readonly device?: GPUDevice;
   /** Address, bytes or compiled module of `fusionproxy.wasm`, where a bundler cannot find it by itself. */
   readonly wasm?: URL | string | BufferSource | WebAssembly.Module;
+  /** Called while a model that was given by its address arrives. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** What a model that was given by its address must hash to, as in HTML: `sha256-…`. */
+  readonly integrity?: string;
+  /** Keep a model that was given by its address for later visits, without a network too (Cache API). On unless `false`. */
+  readonly cache?: boolean;
   /** Stops loading. */
   readonly signal?: AbortSignal;
 }
@@ -36,89 +50,118 @@ export interface FuseOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Files that belong to the package. */
-export interface Files {
-  readonly wasm: URL;
-  readonly ultralight: URL;
+/** What a backend is made from. */
+export interface Parts {
+  readonly module: WebAssembly.Module;
+  readonly model: Uint8Array<ArrayBuffer>;
+  readonly gain: Gain;
+  readonly workers: number | undefined;
+  /** The caller's device, for `"webgpu"`. */
+  readonly device: GPUDevice | undefined;
+  /** Address of `fusionproxy-gpu.wasm`. */
+  readonly gpu: URL | undefined;
+  readonly open: Open;
+  readonly signal: AbortSignal | undefined;
 }
 
-const cancelled = (): never => {
-  throw new FusionError("aborted", "aborted by its signal");
-};
-
-/** Loads a file whole. */
-async function bytesOf(
-  file: URL | string,
-  load: Load,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const loaded = await guarded(file, load, signal);
-  if (loaded instanceof Uint8Array) return loaded;
-  try {
-    return new Uint8Array(await loaded.arrayBuffer());
-  } catch (e) {
-    if (signal?.aborted) cancelled();
-    throw new FusionError("network", `${file} broke off: ${reason(e)}`, { cause: e });
-  }
+/** What differs between the package's entries. */
+export interface Platform {
+  readonly open: Open;
+  /** The module for light 8-bit models, with plain and with relaxed SIMD, and the one for all models. */
+  readonly wasm: { readonly simd128: URL | BufferSource; readonly relaxed?: URL; readonly full?: URL; readonly gpu?: URL };
+  readonly ultralight: URL | Uint8Array<ArrayBuffer>;
+  /** The entry's backends. The first one begins when the choice is `"auto"`. */
+  readonly backends: Partial<Record<Backend, (parts: Parts) => Promise<EngineFactory>>>;
 }
 
-async function guarded(file: URL | string, load: Load, signal: AbortSignal | undefined) {
-  if (signal?.aborted) cancelled();
-  try {
-    return await load(file, signal);
-  } catch (e) {
-    if (signal?.aborted) cancelled();
-    if (e instanceof FusionError) throw e;
-    throw new FusionError("network", `${file} cannot be loaded: ${reason(e)}`, { cause: e });
-  }
-}
+/** Types of the events of {@link Fusion}. */
+export type FusionEvent = "backendchange";
 
 /**
  * Fuses pairs of frames with one model.
  *
  * Frames of any size may come; a change of size allocates anew. Calls run one after the other, in the order in which they
- * were made.
+ * were made. When another backend takes over, the event `backendchange` fires and {@link Fusion.info} has changed; gain
+ * control of a 16-bit video then starts afresh.
  */
-export class Fusion {
+export class Fusion extends EventTarget {
   #engine: Engine | undefined;
+  #reason: string;
   #disposed = false;
   #last: Promise<unknown> = Promise.resolve();
+  /** Least time of a frame on the present engine, ms. */
+  #least = Infinity;
+  /** An engine that was measured to be faster, and why it takes over. */
+  #next: { engine: Engine; factory: EngineFactory; reason: string } | undefined;
+  #measuring = false;
 
   private constructor(
-    private readonly factory: EngineFactory,
+    private factory: EngineFactory,
     engine: Engine | undefined,
+    reason: string,
+    /** Backends that `"auto"` has still to measure. */
+    private readonly others: readonly (() => Promise<EngineFactory>)[],
+    /** The backend that takes over when the present one is lost. */
+    private readonly spare: () => Promise<EngineFactory>,
   ) {
-    this.#engine = engine;
+    super();
+    this.#reason = reason;
+    if (engine) this.#take(engine);
   }
 
   /** @internal */
-  static async open(options: CreateOptions, files: Files, load: Load): Promise<Fusion> {
-    const { model = "ultralight", backend = "auto", gain = "plateau", sizes, wasm = files.wasm, signal } = options;
-    if (backend !== "auto" && backend !== "cpu") {
-      throw new FusionError("unsupported", `backend ${JSON.stringify(backend)}: this version has "cpu" and "auto"`);
+  static async open(options: CreateOptions, platform: Platform): Promise<Fusion> {
+    const { model = "ultralight", backend = "auto", gain = "plateau", sizes, wasm, workers, signal } = options;
+    const names = Object.keys(platform.backends) as Backend[];
+    if (backend !== "auto" && !names.includes(backend)) {
+      const there = names.map((name) => JSON.stringify(name)).join(", ");
+      throw new FusionError("unsupported", `backend ${JSON.stringify(backend)}: this entry has "auto", ${there}`);
     }
     if (gain !== "plateau" && gain !== "linear") {
       throw new FusionError("input", `gain ${JSON.stringify(gain)}: give "plateau" or "linear"`);
     }
-    const module = async (): Promise<WebAssembly.Module> =>
-      compile(typeof wasm === "string" || wasm instanceof URL ? await guarded(wasm, load, signal) : wasm);
-    const bytes = async (): Promise<Uint8Array> => {
-      if (model instanceof Uint8Array) return model;
-      if (model instanceof ArrayBuffer) return new Uint8Array(model);
-      return bytesOf(model === "ultralight" ? files.ultralight : model, load, signal);
-    };
-    const [compiled, artifact] = await Promise.all([module(), bytes()]);
+    if (workers !== undefined && !(Number.isInteger(workers) && workers >= 1 && workers <= 16)) {
+      throw new FusionError("input", `workers ${String(workers)}: give a whole number from 1 to 16`);
+    }
+    const [compiled, artifact] = await Promise.all([
+      compile(wasm, platform, signal),
+      modelBytes(model, platform, options),
+    ]);
     if (signal?.aborted) cancelled();
-    const why = backend === "cpu" ? "asked for" : "the one backend of this version";
-    const factory = new CpuFactory(compiled, artifact, gain, why);
-    // A model that is none is found now and not with the first frame.
-    const first = await factory.create(sizes ?? { visible: PROBE, infrared: PROBE });
-    return new Fusion(factory, sizes ? first : undefined);
+    const { device } = options;
+    let parts: Parts = {
+      module: compiled,
+      model: artifact,
+      gain,
+      workers,
+      device,
+      gpu: platform.wasm.gpu,
+      open: platform.open,
+      signal,
+    };
+    const make = (name: Backend) => platform.backends[name]!(parts);
+    const first = backend === "auto" ? names[0]! : backend;
+    const begin = async () => {
+      const factory = await make(first);
+      // A model that is none is found now and not with the first frame.
+      return { factory, engine: await factory.create(sizes ?? { visible: PROBE, infrared: PROBE }) };
+    };
+    const { factory, engine } = await begin().catch(async (e: unknown) => {
+      const { full } = platform.wasm;
+      if (wasm !== undefined || !full || !(e instanceof FusionError && e.message.includes(FULL))) throw e;
+      parts = { ...parts, module: await compile(full, platform, signal) };
+      return begin();
+    });
+    if (!sizes) engine.dispose();
+    const others = backend === "auto" ? names.slice(1).map((name) => () => make(name)) : [];
+    const spare = names[0] === first ? undefined : () => make(names[0]!);
+    const why = backend === "auto" ? (others.length ? "to begin with" : "the one backend of this entry") : "asked for";
+    return new Fusion(factory, sizes ? engine : undefined, why, others, spare ?? (() => make(first)));
   }
 
   /** What runs; `undefined` before sizes are known, which is with `sizes` or after the first frame. */
   get info(): Info | undefined {
-    return this.#engine?.info;
+    return this.#engine && { ...this.#engine.info, reason: this.#reason };
   }
 
   /**
@@ -137,7 +180,11 @@ export class Fusion {
   dispose(): void {
     this.#disposed = true;
     this.#engine?.dispose();
+    this.#next?.engine.dispose();
+    this.#next?.factory.dispose?.();
+    this.factory.dispose?.();
     this.#engine = undefined;
+    this.#next = undefined;
   }
 
   async #fuse(visible: VisibleSource, infrared: InfraredSource, options: FuseOptions): Promise<FusedFrame> {
@@ -145,17 +192,92 @@ export class Fusion {
     if (options.signal?.aborted) cancelled();
     const sizes = { visible: sizeOf(visible, "visible"), infrared: sizeOf(infrared, "infrared") };
     const out = target(options.into, sizes);
-    let engine = this.#engine;
-    if (!engine || !same(engine.sizes, sizes)) {
-      // The old engine goes first, so that both need not fit into memory at once.
-      this.#engine?.dispose();
-      this.#engine = undefined;
-      engine = await this.factory.create(sizes);
-      this.#alive();
-      this.#engine = engine;
-    }
-    await engine.fuse(visible, infrared, options.still ?? false, out);
+    const engine = await this.#ready(sizes);
+    const start = performance.now();
+    await engine.fuse({ visible, infrared, still: options.still ?? false }, out);
+    this.#least = Math.min(this.#least, performance.now() - start);
+    if (this.others.length && !this.#measuring) void this.#measure(sizes);
     return new FusedFrame(out, sizes.visible.width, sizes.visible.height);
+  }
+
+  /** The engine for these sizes. */
+  async #ready(sizes: Sizes): Promise<Engine> {
+    const next = this.#next;
+    if (next) {
+      this.#next = undefined;
+      this.#engine?.dispose();
+      this.factory.dispose?.();
+      this.factory = next.factory;
+      this.#take(next.engine);
+      this.#reason = next.reason;
+      this.dispatchEvent(new Event("backendchange"));
+    }
+    if (this.#engine && same(this.#engine.sizes, sizes)) return this.#engine;
+    // The old engine goes first, so that both need not fit into memory at once.
+    this.#engine?.dispose();
+    this.#engine = undefined;
+    this.#least = Infinity;
+    const engine = await this.factory.create(sizes);
+    if (this.#disposed) engine.dispose();
+    this.#alive();
+    return this.#take(engine);
+  }
+
+  /** Makes an engine the present one, and falls back once if it is lost. */
+  #take(engine: Engine): Engine {
+    this.#engine = engine;
+    void engine.lost?.then(async (why) => {
+      if (this.#engine !== engine || this.#disposed) return;
+      const old = this.factory;
+      this.factory = await this.spare();
+      this.#engine = undefined;
+      engine.dispose();
+      old.dispose?.();
+      this.#reason = `${engine.info.backend} was lost: ${why}`;
+      this.dispatchEvent(new Event("backendchange"));
+    });
+    return engine;
+  }
+
+  /** Measures the other backends at these sizes, once, and has the fastest take over. */
+  async #measure(sizes: Sizes): Promise<void> {
+    this.#measuring = true;
+    const pair = grey(sizes);
+    const out = new Uint8ClampedArray(sizes.visible.width * sizes.visible.height * 4);
+    const found: string[] = [];
+    let best: { engine: Engine; factory: EngineFactory; ms: number } | undefined;
+    for (const make of this.others) {
+      let factory: EngineFactory | undefined;
+      let engine: Engine | undefined;
+      try {
+        factory = await make();
+        engine = await factory.create(sizes);
+        let ms = Infinity;
+        for (let i = 0; i < MEASURED; i++) {
+          const start = performance.now();
+          await engine.fuse(pair, out);
+          ms = Math.min(ms, performance.now() - start);
+        }
+        found.push(`${engine.info.backend} ${ms.toFixed(1)} ms`);
+        if (ms < (best?.ms ?? Infinity)) [best, engine, factory] = [{ engine, factory, ms }, best?.engine, best?.factory];
+      } catch (e) {
+        found.push(reason(e));
+      }
+      engine?.dispose();
+      factory?.dispose?.();
+    }
+    const { width, height } = sizes.visible;
+    const present = this.#engine?.info.backend ?? "cpu";
+    const text = `measured at ${width}x${height}: ${present} ${this.#least.toFixed(1)} ms, ${found.join(", ")}`;
+    // A change has to be worth it.
+    if (best && best.ms < 0.9 * this.#least && !this.#disposed) {
+      this.#next = { engine: best.engine, factory: best.factory, reason: text };
+    } else {
+      best?.engine.dispose();
+      best?.factory.dispose?.();
+      this.#reason = text;
+      if (!this.#disposed) this.dispatchEvent(new Event("backendchange"));
+    }
   }
 
   #alive(): void {
@@ -165,6 +287,39 @@ export class Fusion {
 
 /** A size that every network takes. */
 const PROBE = { width: 32, height: 32 };
+
+/** What the small module says of models that need more. */
+const FULL = "fusionproxy-full.wasm";
+
+/** Frames by which a backend is measured; the first ones warm it up. */
+const MEASURED = 6;
+
+/** Pictures to measure with. */
+function grey({ visible, infrared }: Sizes): { visible: VisibleSource; infrared: InfraredSource; still: boolean } {
+  const plane = ({ width, height }: { width: number; height: number }, channels: number) => ({
+    data: new Uint8Array(width * height * channels).map((_, i) => (i * 7) ^ (i >> 6)),
+    width,
+    height,
+  });
+  return { visible: plane(visible, 4), infrared: plane(infrared, 1), still: true };
+}
+
+function modelBytes(
+  model: NonNullable<CreateOptions["model"]>,
+  { ultralight, open }: Platform,
+  { signal, onProgress, integrity, cache = true }: CreateOptions,
+): Promise<Uint8Array<ArrayBuffer>> | Uint8Array<ArrayBuffer> {
+  const own = model === "ultralight";
+  const from = own ? ultralight : model;
+  if (from instanceof Uint8Array) return from;
+  if (from instanceof ArrayBuffer) return new Uint8Array(from);
+  if (typeof from !== "string" && !(from instanceof URL)) {
+    throw new FusionError("input", 'model: give "ultralight", or an .fpx file\'s address or bytes');
+  }
+  // The package's own file has an address of its own for each version, which the browser's cache is good enough for.
+  const options: LoadOptions = { signal, onProgress, integrity: own ? undefined : integrity, cache: cache && !own };
+  return bytesOf(from, open, options);
+}
 
 function same(a: Sizes, b: Sizes): boolean {
   return (

@@ -1,20 +1,15 @@
-// Entry for browsers.
+// Entry for browsers: every backend, each loaded when it is used.
 
-import { FusionError } from "./errors.js";
-import { Fusion as Core, type CreateOptions, type Load } from "./fusion.js";
+import { files } from "./browser.js";
+import { CpuFactory } from "./cpu.js";
+import { Fusion as Core, type CreateOptions, type Platform } from "./fusion.js";
 
-export { FusedFrame } from "./frame.js";
-export { FusionError, type FusionErrorCode } from "./errors.js";
-export type { Backend, Info, Sizes } from "./engine.js";
-export type { CreateOptions, FuseOptions } from "./fusion.js";
-export type { Drawable, InfraredSource, Pixels, Size, VisibleSource } from "./sources.js";
+export * from "./types.js";
 
-const load: Load = async (file, signal) => {
-  const response = await fetch(file, signal ? { signal } : {});
-  if (!response.ok) {
-    throw new FusionError("network", `${file} cannot be loaded: the server answers ${response.status}`);
-  }
-  return response;
+const backends: Platform["backends"] = {
+  cpu: async ({ module, model, gain }) => new CpuFactory(module, model, gain),
+  worker: async (parts) => new (await import("./pool.js")).PoolFactory(parts),
+  webgpu: async (parts) => (await import("./webgpu.js")).openGpu(parts),
 };
 
 /** Fuses pairs of frames with one model. */
@@ -23,15 +18,9 @@ export type Fusion = Core;
 /** Makes {@link Fusion} objects. */
 export const Fusion = {
   /**
-   * Loads and compiles everything; after it, no file is loaded and nothing is compiled.
+   * Loads and compiles everything that the first frames need.
    *
    * @throws {FusionError}
    */
-  create(options: CreateOptions = {}): Promise<Core> {
-    const files = {
-      wasm: new URL("./fusionproxy.wasm", import.meta.url),
-      ultralight: new URL("./ultralight.int8.fpx", import.meta.url),
-    };
-    return Core.open(options, files, load);
-  },
+  create: (options: CreateOptions = {}): Promise<Core> => Core.open(options, { ...files(), backends }),
 };

@@ -2,22 +2,20 @@
 
 import { readFile } from "node:fs/promises";
 
-import { FusionError } from "./errors.js";
-import { Fusion as Core, type CreateOptions, type Load } from "./fusion.js";
+import { CpuFactory } from "./cpu.js";
+import { Fusion as Core, type CreateOptions, type Platform } from "./fusion.js";
+import { fetched, type Open } from "./load.js";
 
-export { FusedFrame } from "./frame.js";
-export { FusionError } from "./errors.js";
+export * from "./types.js";
 
-const load: Load = async (file, signal) => {
-  if (/^https?:/.test(String(file))) {
-    const response = await fetch(file, signal ? { signal } : {});
-    if (!response.ok) {
-      throw new FusionError("network", `${file} cannot be loaded: the server answers ${response.status}`);
-    }
-    return response;
-  }
+const open: Open = async (file, signal) => {
+  if (/^(https?|data):/.test(String(file))) return fetched(file, signal);
   const path = typeof file === "string" && file.startsWith("file:") ? new URL(file) : file;
-  return new Uint8Array(await readFile(path, signal ? { signal } : {}));
+  return new Response(await readFile(path, signal ? { signal } : {}));
+};
+
+const backends: Platform["backends"] = {
+  cpu: async ({ module, model, gain }) => new CpuFactory(module, model, gain),
 };
 
 /** Fuses pairs of frames with one model. */
@@ -26,11 +24,13 @@ export type Fusion = Core;
 /** Makes {@link Fusion} objects. */
 export const Fusion = {
   /** As in browsers; `model` and `wasm` may be paths. */
-  create(options: CreateOptions = {}): Promise<Core> {
-    const files = {
-      wasm: new URL("./fusionproxy.wasm", import.meta.url),
-      ultralight: new URL("./ultralight.int8.fpx", import.meta.url),
+  create: (options: CreateOptions = {}): Promise<Core> => {
+    const wasm = {
+      simd128: new URL("./fusionproxy.wasm", import.meta.url),
+      relaxed: new URL("./fusionproxy-relaxed.wasm", import.meta.url),
+      full: new URL("./fusionproxy-full.wasm", import.meta.url),
     };
-    return Core.open(options, files, load);
+    const ultralight = new URL("./ultralight.int8.fpx", import.meta.url);
+    return Core.open(options, { open, wasm, ultralight, backends });
   },
 };

@@ -82,50 +82,88 @@ export function sizeOf(source: VisibleSource, role: string): Size {
   return { width, height };
 }
 
-/** Pixels and the number of their format in the module's interface. */
-export interface Read {
-  readonly bytes: Uint8Array | Uint8ClampedArray;
-  readonly format: number;
-}
+/** The number of a pixel format in the module's interface. */
+type Format = number;
 
-/** Reads sources; keeps a canvas for those that must be drawn. */
+/** Reads sources into memory; keeps a canvas for those that must be drawn. */
 export class Reader {
   #canvas: OffscreenCanvas | HTMLCanvasElement | undefined;
+  /** Whether video frames convert themselves to RGBA here; found out with the first. */
+  #converts = true;
 
-  /** Pixels of a visible frame: RGBA, RGB or luma. */
-  visible(source: VisibleSource, { width, height }: Size): Read {
-    if (!inMemory(source)) return { bytes: this.#draw(source, width, height, "visible"), format: 0 };
+  /** Writes a visible frame's RGBA, RGB or luma into `to` and gives its format. */
+  visible(source: VisibleSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
+    if (!inMemory(source)) return this.#draw(source, size, "visible", to, 0);
     const { data } = source;
     if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
       throw new FusionError("input", "visible: needs 8-bit data (Uint8Array or Uint8ClampedArray)");
     }
-    const channels = data.length / (width * height);
-    const format = { 4: 0, 3: 1, 1: 2 }[channels];
-    if (format === undefined) throw new FusionError("input", wrongLength("visible", data.length, width, height, [4, 3, 1]));
-    return { bytes: data, format };
+    const px = size.width * size.height;
+    const format = data.length === px * 4 ? 0 : data.length === px * 3 ? 1 : data.length === px ? 2 : -1;
+    if (format < 0) throw new FusionError("input", wrongLength("visible", data.length, size, [4, 3, 1]));
+    to.set(data);
+    return format;
   }
 
-  /** Pixels of an infrared frame: grey, words or RGBA. */
-  infrared(source: InfraredSource, { width, height }: Size): Read {
-    if (!inMemory(source)) return { bytes: this.#draw(source, width, height, "infrared"), format: 3 };
+  /** Writes an infrared frame's grey, words or RGBA into `to` and gives its format. */
+  infrared(source: InfraredSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
+    if (!inMemory(source)) return this.#draw(source, size, "infrared", to, 3);
     const { data } = source;
-    const channels = data.length / (width * height);
+    const px = size.width * size.height;
     if (data instanceof Uint16Array) {
-      if (channels !== 1) throw new FusionError("input", wrongLength("infrared", data.length, width, height, [1]));
+      if (data.length !== px) throw new FusionError("input", wrongLength("infrared", data.length, size, [1]));
       const bits = (source as Pixels).bits ?? 16;
       if (bits !== 14 && bits !== 16) throw new FusionError("input", `infrared: bits is ${String(bits)}, give 14 or 16`);
-      const bytes = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
-      return { bytes, format: bits === 14 ? 2 : 1 };
+      to.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      return bits === 14 ? 2 : 1;
     }
     if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
       throw new FusionError("input", "infrared: needs data of type Uint8Array, Uint8ClampedArray or Uint16Array");
     }
-    const format = { 4: 3, 1: 0 }[channels];
-    if (format === undefined) throw new FusionError("input", wrongLength("infrared", data.length, width, height, [4, 1]));
-    return { bytes: data, format };
+    const format = data.length === px * 4 ? 3 : data.length === px ? 0 : -1;
+    if (format < 0) throw new FusionError("input", wrongLength("infrared", data.length, size, [4, 1]));
+    to.set(data);
+    return format;
   }
 
-  #draw(source: Drawable, width: number, height: number, role: string): Uint8ClampedArray {
+  #draw(source: Drawable, size: Size, role: string, to: Uint8Array<ArrayBuffer>, format: Format): Format | Promise<Format> {
+    const video = is("VideoFrame", source) || is("HTMLVideoElement", source);
+    if (video && this.#converts && typeof VideoFrame === "function") {
+      return this.#convert(source as VideoFrame | HTMLVideoElement, size, role, to, format);
+    }
+    to.set(this.#pixels(source, size, role));
+    return format;
+  }
+
+  /** A video frame by its own conversion, which needs no canvas and leaves no garbage. */
+  async #convert(
+    source: VideoFrame | HTMLVideoElement,
+    size: Size,
+    role: string,
+    to: Uint8Array<ArrayBuffer>,
+    format: Format,
+  ): Promise<Format> {
+    const own = is("HTMLVideoElement", source);
+    let frame: VideoFrame | undefined;
+    try {
+      frame = own ? new VideoFrame(source) : (source as VideoFrame);
+      const { width, height } = frame.visibleRect ?? size;
+      // Frames that are shown rotated or scaled have to be drawn.
+      if (width === size.width && height === size.height) {
+        await frame.copyTo(to, { format: "RGBA", colorSpace: "srgb" } as VideoFrameCopyToOptions);
+        return format;
+      }
+    } catch (e) {
+      if (e instanceof DOMException && e.name === "SecurityError") throw tainted(role);
+      this.#converts = false;
+    } finally {
+      if (own) frame?.close();
+    }
+    to.set(this.#pixels(source, size, role));
+    return format;
+  }
+
+  #pixels(source: Drawable, { width, height }: Size, role: string): Uint8ClampedArray {
     const canvas = (this.#canvas ??= makeCanvas());
     if (canvas.width !== width) canvas.width = width;
     if (canvas.height !== height) canvas.height = height;
@@ -140,13 +178,15 @@ export class Reader {
     } catch (e) {
       // A canvas stays tainted.
       this.#canvas = undefined;
-      if (e instanceof DOMException && e.name === "SecurityError") {
-        const remedy = "load it with CORS (crossorigin=\"anonymous\") or from the page's own origin";
-        throw new FusionError("tainted", `${role}: the browser does not give out pixels of another origin: ${remedy}`);
-      }
+      if (e instanceof DOMException && e.name === "SecurityError") throw tainted(role);
       throw new FusionError("input", `${role}: cannot be drawn: ${reason(e)}`, { cause: e });
     }
   }
+}
+
+function tainted(role: string): FusionError {
+  const remedy = 'load it with CORS (crossorigin="anonymous") or from the page\'s own origin';
+  return new FusionError("tainted", `${role}: the browser does not give out pixels of another origin: ${remedy}`);
 }
 
 function makeCanvas(): OffscreenCanvas | HTMLCanvasElement {
@@ -155,7 +195,7 @@ function makeCanvas(): OffscreenCanvas | HTMLCanvasElement {
   throw new FusionError("unsupported", "there is no canvas here: give pixels as { data, width, height }");
 }
 
-function wrongLength(role: string, length: number, width: number, height: number, channels: number[]): string {
+function wrongLength(role: string, length: number, { width, height }: Size, channels: number[]): string {
   if (length === 0) return `${role}: data is empty; a buffer that was transferred to a worker is detached: copy it first`;
   const wanted = channels.map((c) => `${c * width * height}`).join(" or ");
   return `${role}: data has ${length} elements, ${width}x${height} px need ${wanted}`;

@@ -1,49 +1,43 @@
 // The package in Debian's Chromium (`apt-get install chromium`, or CHROMIUM=/path/to/chrome).
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { chromium } from "playwright-core";
+import { launch } from "../scripts/browser.mjs";
+import { serve } from "../scripts/serve.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const TYPES = { ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".html": "text/html" };
+const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"><rect width="64" height="48" fill="red"/></svg>';
 
-/** Serves the package's folder; without `cors`, its pictures taint canvases of other origins. */
-function serve() {
-  const server = createServer(async (request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
-    if (path === "/") return response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html>");
-    if (path === "/red.svg") {
-      const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"><rect width="64" height="48" fill="red"/></svg>';
-      return response.writeHead(200, { "content-type": "image/svg+xml" }).end(svg);
-    }
-    try {
-      const body = await readFile(join(root, path));
-      response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream" }).end(body);
-    } catch {
-      response.writeHead(404).end();
-    }
+/** How often each path was asked for. */
+const asked = new Map();
+
+/** The package's folder; without CORS, its pictures taint canvases of other origins. */
+const site = () =>
+  serve({
+    folders: { "/models/": `${root}../models`, "/": root },
+    pages: {
+      "/": (_, response) => response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html>"),
+      "/red.svg": (_, response) => response.writeHead(200, { "content-type": "image/svg+xml" }).end(svg),
+      "/counted.fpx": (_, response) => {
+        asked.set("counted", (asked.get("counted") ?? 0) + 1);
+        response.end(readFileSync(`${root}../models/nano/nano.int8.fpx`));
+      },
+    },
   });
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
-}
 
 let browser;
 let page;
 let servers;
 
 before(async () => {
-  servers = [await serve(), await serve()];
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-quic", "--disable-gpu", "--disable-background-networking"],
-  });
+  servers = [await site(), await site()];
+  browser = await launch();
   page = await browser.newPage();
   page.on("pageerror", (e) => assert.fail(`in the page: ${e}`));
-  const [here, other] = servers.map((s) => `http://127.0.0.1:${s.address().port}`);
+  const [here, other] = servers.map((s) => s.url);
   await page.goto(here);
   await page.evaluate(async (other) => {
     const [{ Fusion, FusionError }, { frames, pattern }] = await Promise.all([
@@ -82,6 +76,205 @@ test("gives the bytes of the scalar kernels", async () => {
     }, line);
     assert.equal(crc(bytes), line.split(" ").at(-1), line);
   }
+});
+
+test("every entry and every backend gives the same bytes", async () => {
+  const golden = readFileSync(new URL("golden.txt", import.meta.url), "utf8").trim().split("\n");
+  const ways = [
+    ["/dist/only-cpu.js", {}],
+    ["/dist/inline.js", {}],
+    ["/dist/only-cpu.js", { wasm: "/dist/fusionproxy.wasm" }],
+    ["/dist/only-cpu.js", { wasm: "/dist/fusionproxy-full.wasm" }],
+    ["/dist/worker.js", { workers: 1 }],
+    ["/dist/worker.js", { workers: 2 }],
+    ["/dist/index.js", { backend: "worker", workers: 3 }],
+  ];
+  for (const [entry, options] of ways) {
+    for (const line of golden) {
+      const { bytes, info } = await page.evaluate(
+        async ({ entry, options, line }) => {
+          const { Fusion } = await import(entry);
+          const fusion = await Fusion.create(options);
+          // Twice, because buffers come back; 16-bit video would be followed.
+          await fusion.fuse(...frames(line), { still: true });
+          fusion.dispose();
+          const again = await Fusion.create(options);
+          const bytes = Array.from((await again.fuse(...frames(line))).data);
+          const { info } = again;
+          again.dispose();
+          return { bytes, info };
+        },
+        { entry, options, line },
+      );
+      assert.equal(crc(bytes), line.split(" ").at(-1), `${entry} ${JSON.stringify(options)} ${line}`);
+      assert.equal(info.threads, options.workers ?? 1);
+    }
+  }
+});
+
+test("chooses relaxed SIMD where it is exact", async () => {
+  const kernels = await page.evaluate(async () => {
+    const sizes = { visible: { width: 64, height: 48 }, infrared: { width: 64, height: 48 } };
+    const { hasExactDots } = await import("/dist/simd.js");
+    const { info } = await Fusion.create({ sizes, backend: "cpu" });
+    return [hasExactDots(), info.kernels];
+  });
+  assert.equal(kernels[1], kernels[0] ? "wasm32-relaxed-simd" : "wasm32-simd128");
+});
+
+test("auto measures, says so, and goes on", async () => {
+  const found = await page.evaluate(async () => {
+    const good = { data: pattern(320 * 240, 5, 1), width: 320, height: 240 };
+    const fusion = await Fusion.create();
+    const changed = new Promise((r) => fusion.addEventListener("backendchange", r, { once: true }));
+    const first = await fusion.fuse(good, good);
+    const begun = fusion.info;
+    for (let done = false; !done; ) {
+      changed.then(() => (done = true));
+      await fusion.fuse(good, good);
+      await new Promise((r) => setTimeout(r));
+    }
+    const last = await fusion.fuse(good, good);
+    const { info } = fusion;
+    fusion.dispose();
+    return { begun, info, same: first.data.join() === last.data.join() };
+  });
+  assert.equal(found.begun.backend, "cpu");
+  assert.match(found.info.reason, /^measured at 320x240: cpu .* ms, worker .* ms/);
+  assert.ok(found.same);
+});
+
+test("models come by address, with progress, integrity and a cache", async () => {
+  const hash = createHash("sha256").update(readFileSync(`${root}../models/nano/nano.int8.fpx`)).digest("base64");
+  const found = await page.evaluate(async (hash) => {
+    const seen = [];
+    const model = "/counted.fpx";
+    const onProgress = (p) => seen.push(p.loaded);
+    const integrity = `sha256-${hash}`;
+    const sizes = { visible: { width: 64, height: 48 }, infrared: { width: 64, height: 48 } };
+    const fusion = await Fusion.create({ model, onProgress, integrity, sizes });
+    const wrong = `sha256-${"A".repeat(43)}=`;
+    return {
+      model: fusion.info.model,
+      seen,
+      again: await code(Fusion.create({ model, integrity })),
+      wrong: await code(Fusion.create({ model, integrity: wrong })),
+      bad: await code(Fusion.create({ model, integrity: "md5-x" })),
+    };
+  }, hash);
+  assert.equal(found.model, "nano");
+  assert.ok(found.seen.length > 0 && found.seen.at(-1) > 30_000);
+  assert.equal(found.again, "no error");
+  assert.match(found.wrong, /^model: .*integrity/);
+  assert.match(found.bad, /^input: .*sha256/);
+  // The first load, and the one after the wrong hash had thrown the kept file out.
+  assert.equal(asked.get("counted"), 2);
+});
+
+test("calls overlap without harm, and can be called off", async () => {
+  const found = await page.evaluate(async () => {
+    const frame = (seed) => ({ data: pattern(64 * 48, 5, seed), width: 64, height: 48 });
+    const out = {};
+    for (const backend of ["cpu", "worker"]) {
+      const fusion = await Fusion.create({ backend });
+      const alone = [];
+      for (let i = 0; i < 4; i++) alone.push((await fusion.fuse(frame(i), frame(9))).data.join());
+      const stop = new AbortController();
+      const together = [0, 1, 2, 3].map((i) => fusion.fuse(frame(i), frame(9)));
+      const dropped = code(fusion.fuse(frame(5), frame(9), { signal: stop.signal }));
+      stop.abort();
+      const equal = (await Promise.all(together)).every((f, i) => f.data.join() === alone[i]);
+      const waiting = code(fusion.fuse(frame(1), frame(2)));
+      fusion.dispose();
+      out[backend] = [equal, await dropped, await waiting, await code(fusion.fuse(frame(1), frame(2)))];
+    }
+    return out;
+  });
+  for (const [equal, dropped, waiting, later] of Object.values(found)) {
+    assert.ok(equal);
+    assert.match(dropped, /^aborted/);
+    assert.match(waiting, /^disposed/);
+    assert.match(later, /^disposed/);
+  }
+});
+
+test("without WebAssembly, or without its SIMD, it says what to do", async () => {
+  const found = await page.evaluate(async () => {
+    const { validate } = WebAssembly;
+    WebAssembly.validate = () => false;
+    const simd = await code(Fusion.create());
+    WebAssembly.validate = validate;
+    const all = globalThis.WebAssembly;
+    delete globalThis.WebAssembly;
+    const none = await code(Fusion.create());
+    globalThis.WebAssembly = all;
+    return { simd, none };
+  });
+  assert.match(found.simd, /^unsupported: .*Chrome 91/);
+  assert.match(found.none, /^unsupported: .*allow it/);
+});
+
+test("WebGPU gives the same bytes", async () => {
+  const golden = readFileSync(new URL("golden.txt", import.meta.url), "utf8").trim().split("\n");
+  for (const line of golden) {
+    const { bytes, info } = await page.evaluate(async (line) => {
+      const fusion = await Fusion.create({ backend: "webgpu" });
+      const bytes = Array.from((await fusion.fuse(...frames(line))).data);
+      const { info } = fusion;
+      fusion.dispose();
+      return { bytes, info };
+    }, line);
+    assert.equal(info.backend, "webgpu");
+    assert.equal(crc(bytes), line.split(" ").at(-1), line);
+  }
+});
+
+test("on the caller's device, a thousand frames make no objects; a lost device is replaced by the CPU, once", async () => {
+  const found = await page.evaluate(async () => {
+    const device = await (await navigator.gpu.requestAdapter()).requestDevice();
+    let made = 0;
+    for (const name of ["createBuffer", "createTexture", "createBindGroup", "createShaderModule", "createComputePipelineAsync"]) {
+      const make = device[name].bind(device);
+      device[name] = (...args) => (made++, make(...args));
+    }
+    const frame = { data: pattern(32 * 24, 5, 1), width: 32, height: 24 };
+    const into = new Uint8ClampedArray(32 * 24 * 4);
+    const fusion = await Fusion.create({ backend: "webgpu", device });
+    const first = (await fusion.fuse(frame, frame)).data.join();
+    const before = made;
+    for (let i = 0; i < 1000; i++) await fusion.fuse(frame, frame, { into });
+    const per = made - before;
+    let changes = 0;
+    fusion.addEventListener("backendchange", () => changes++);
+    const during = fusion.fuse(frame, frame, { into });
+    device.destroy();
+    const lost = await code(during);
+    await new Promise((r) => setTimeout(r, 50));
+    const later = (await fusion.fuse(frame, frame)).data.join();
+    return { before, per, lost, changes, same: later === first, info: fusion.info };
+  });
+  assert.ok(found.before > 30);
+  assert.equal(found.per, 0);
+  assert.match(found.lost, /^(no error|device: )/);
+  assert.equal(found.changes, 1);
+  assert.ok(found.same);
+  assert.equal(found.info.backend, "cpu");
+  assert.match(found.info.reason, /webgpu was lost/);
+});
+
+test("where there is no GPU it says so", async () => {
+  const found = await page.evaluate(async () => {
+    const { gpu } = navigator;
+    const without = async (value) => {
+      Object.defineProperty(navigator, "gpu", { value, configurable: true });
+      const error = await code(Fusion.create({ backend: "webgpu" }));
+      delete navigator.gpu;
+      return error;
+    };
+    return [await without(undefined), await without({ requestAdapter: async () => null, wgslLanguageFeatures: gpu.wgslLanguageFeatures })];
+  });
+  assert.match(found[0], /^unsupported: .*cpu/);
+  assert.match(found[1], /^device: .*cpu/);
 });
 
 test("takes every kind of source, and all of them alike", async () => {

@@ -1,5 +1,6 @@
 // The package in Node.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";
@@ -87,12 +88,24 @@ test("bad models and options are errors", async () => {
   await rejects(Fusion.create({ model: bytes.subarray(0, 1000) }), "model", /./);
   await rejects(Fusion.create({ model: new Uint8Array() }), "model", /./);
   await rejects(Fusion.create({ model: changed }), "model", /checksum|CRC/i);
-  await rejects(Fusion.create({ model: fp16 }), "model", /INT8/);
+  await rejects(Fusion.create({ model: fp16, wasm: readFileSync(new URL("../dist/fusionproxy.wasm", import.meta.url)) }), "unsupported", /fusionproxy-full/);
+  await rejects(Fusion.create({ model: 7 }), "input", /\.fpx/);
+  await rejects(Fusion.create({ workers: 0 }), "input", /1 to 16/);
   await rejects(Fusion.create({ model: "no/such/file.fpx" }), "network", /no\/such\/file.fpx/);
   await rejects(Fusion.create({ backend: "webgpu" }), "unsupported", /cpu/);
   await rejects(Fusion.create({ gain: "loud" }), "input", /plateau/);
   await rejects(Fusion.create({ signal: AbortSignal.abort() }), "aborted", /abort/);
   await rejects(Fusion.create({ wasm: new Uint8Array([1, 2, 3]) }), "unsupported", /compile/);
+});
+
+test("half-precision models run in the full module", async () => {
+  const model = new URL("../../models/ultralight/ultralight.fp16.fpx", import.meta.url);
+  const [fusion, eight] = [await Fusion.create({ model }), await Fusion.create()];
+  const out = await fusion.fuse(grey(64, 48), grey(64, 48));
+  assert.equal(fusion.info.precision, "fp16");
+  const { data } = await eight.fuse(grey(64, 48), grey(64, 48));
+  const off = out.data.reduce((sum, v, i) => sum + Math.abs(v - data[i]), 0) / data.length;
+  assert.ok(off < 8, `${off} steps from the 8-bit model on average`);
 });
 
 test("after dispose there is nothing", async () => {
@@ -109,9 +122,29 @@ test("memory does not grow with frames", async () => {
   const { exports: m } = (await WebAssembly.instantiate(wasm)).instance;
   const at = m.fp_model(model.length);
   new Uint8Array(m.memory.buffer, at, model.length).set(model);
-  assert.equal(m.fp_create(64, 48, 32, 24, 0), 0);
+  assert.equal(m.fp_create(64, 48, 32, 24, 0, 0, 1), 0);
   const { buffer } = m.memory;
   for (let i = 0; i < 1000; i++) assert.equal(m.fp_fuse(i % 3, i % 4, i % 2), 0);
   // A memory that grows detaches its buffer.
   assert.equal(m.memory.buffer, buffer);
+});
+
+test("a frame leaves no pixels behind, and little else", () => {
+  // A process of its own, whose young generation is so large that nothing is collected while it measures.
+  const script = `
+    import { Fusion } from "fusionproxy";
+    const visible = { data: new Uint8Array(64 * 48 * 4), width: 64, height: 48 };
+    const infrared = { data: new Uint16Array(32 * 24), width: 32, height: 24 };
+    const into = new Uint8ClampedArray(64 * 48 * 4);
+    const fusion = await Fusion.create();
+    for (let i = 0; i < 50; i++) await fusion.fuse(visible, infrared, { into });
+    gc();
+    const used = () => { const m = process.memoryUsage(); return m.heapUsed + m.external; };
+    const before = used();
+    for (let i = 0; i < 1000; i++) await fusion.fuse(visible, infrared, { into });
+    console.log((used() - before) / 1000);
+  `;
+  const flags = ["--expose-gc", "--min-semi-space-size=64", "--max-semi-space-size=64", "--input-type=module", "-e", script];
+  const perFrame = Number(execFileSync(process.execPath, flags, { cwd: new URL("..", import.meta.url), encoding: "utf8" }));
+  assert.ok(perFrame < 4096, `${perFrame} bytes a frame`);
 });

@@ -44,8 +44,10 @@ enum Command {
     Board(board::Args),
     /// Simulate a day of a rig's life with random faults.
     Soak(soak::Args),
-    /// Build the npm package and the demo page (wasm/), and test them in Node and in Chromium.
-    Web,
+    /// Build the npm package and the demo page (wasm/); serve the page or test everything if asked to.
+    Web(web::Args),
+    /// Race the npm package against onnxruntime-web on the same network in the same browser.
+    WebBench(web::BenchArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,6 +61,7 @@ fn main() -> anyhow::Result<()> {
         Command::Models(args) => models::run(&args),
         Command::Board(args) => board::run(&args),
         Command::Soak(args) => soak::run(&args),
-        Command::Web => web::run(),
+        Command::Web(args) => web::run(&args),
+        Command::WebBench(args) => web::bench(&args),
     }
 }

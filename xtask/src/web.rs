@@ -1,22 +1,92 @@
-//! The npm package and the demo page: built, and tested in Node and in Chromium.
+//! The npm package and the demo page under `wasm/`: built, tested in Node and in Chromium, served, and raced.
 
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::shell::{command, run as shell_run, succeeds};
+use crate::setup;
+use crate::shell::{command, output, run as shell_run};
 
-/// Builds and tests everything under `wasm/`, installing what that needs and saying so.
-pub(crate) fn run() -> Result<()> {
-    if std::env::var_os("CHROMIUM").is_none() && !succeeds(&["chromium", "--version"]) {
-        println!("installing Debian packages: chromium");
-        shell_run(command(&["apt-get", "update", "-q"]))?;
-        shell_run(command(&["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"]))?;
+/// What `cargo xtask web` does besides building.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Serve the demo page, and say where, until Ctrl-C.
+    #[arg(long)]
+    serve: bool,
+    /// Run the tests in Node and in Chromium afterwards.
+    #[arg(long)]
+    test: bool,
+}
+
+/// What `cargo xtask web-bench` measures.
+#[derive(clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Frames that each contestant fuses, in turns.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Only contestants whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Serve the bench page, and say where, until Ctrl-C.
+    #[arg(long)]
+    serve: bool,
+}
+
+/// Builds the package and the demo page, from a fresh checkout on.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.test {
+        test()?;
+    } else {
+        build()?;
     }
-    shell_run(in_package(&["npm", "ci", "--no-audit", "--no-fund"]))?;
-    shell_run(in_package(&["npm", "run", "demo"]))?;
-    shell_run(in_package(&["npx", "publint"]))?;
+    if args.serve {
+        shell_run(in_package(&["npm", "run", "--silent", "serve"]))?;
+    }
+    Ok(())
+}
+
+/// The step of `cargo xtask test`: builds everything and tests it in Node and in Chromium.
+pub(crate) fn test() -> Result<()> {
+    build()?;
     shell_run(in_package(&["npm", "test"]))
+}
+
+/// The package against onnxruntime-web in one page.
+pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
+    build()?;
+    install("wasm/bench")?;
+    let rounds = args.rounds.to_string();
+    let mut bench = in_package(&["node", "bench/bench.mjs", "--rounds", &rounds, "--only", &args.only]);
+    if args.serve {
+        bench.arg("--serve");
+    }
+    shell_run(bench)
+}
+
+fn build() -> Result<()> {
+    setup::targets()?;
+    setup::packages()?;
+    let version = output(&["node", "--version"]);
+    let major = version.trim_start_matches('v').split('.').next().and_then(|v| v.parse::<u32>().ok());
+    if major.is_none_or(|v| v < 20) {
+        bail!("Node 20 or later is needed, found {:?}: install it from https://nodejs.org", version.trim());
+    }
+    install("wasm")?;
+    shell_run(in_package(&["npm", "run", "--silent", "build"]))
+}
+
+/// Installs what a folder's lock file names, unless that has been done since it changed.
+fn install(folder: &str) -> Result<()> {
+    let changed = |file: &str| Path::new(folder).join(file).metadata().and_then(|m| m.modified()).ok();
+    let installed = changed("node_modules/.package-lock.json");
+    if installed.is_some() && installed >= changed("package-lock.json") {
+        return Ok(());
+    }
+    // Nothing in the trees builds anything at installation; onnxruntime would download what browsers do not need.
+    let mut ci = command(&["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    ci.current_dir(folder);
+    shell_run(ci)
 }
 
 fn in_package(words: &[&str]) -> Command {

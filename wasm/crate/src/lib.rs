@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 mod session;
+mod strip;
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -67,7 +68,8 @@ pub extern "C" fn fp_model(len: usize) -> *mut u8 {
 }
 
 /// Sets the instance up for visible frames of `width` x `height` px and infrared frames of `infrared_width` x
-/// `infrared_height` px. `gain`: 0 plateau equalisation that follows a video, 1 linear for single pictures.
+/// `infrared_height` px. `gain`: 0 plateau equalisation that follows a video, 1 linear for single pictures. `strip` of
+/// `strips`: which share of each frame the instance computes; 0 of 1 is all.
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 pub extern "C" fn fp_create(
@@ -76,12 +78,15 @@ pub extern "C" fn fp_create(
     infrared_width: usize,
     infrared_height: usize,
     gain: u32,
+    strip: usize,
+    strips: usize,
 ) -> u32 {
     with_state(|state| {
         let options = Options {
             visible: (width, height),
             infrared: (infrared_width, infrared_height),
             still: gain == 1,
+            strip: (strip, strips),
         };
         let result = match (state.model.take(), &state.session) {
             (Some(model), None) => Session::new(model, options).map(|s| state.session = Some(s)),
@@ -125,6 +130,82 @@ pub extern "C" fn fp_fuse(visible: u32, infrared: u32, afresh: u32) -> u32 {
         };
         state.report(result)
     })
+}
+
+/// Gain control and alignment alone, where the network runs elsewhere; the numbers as in [`fp_fuse`]. The result is at
+/// [`fp_aligned`].
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_align(infrared: u32, afresh: u32) -> u32 {
+    with_state(|state| {
+        let result = match (&mut state.session, InfraredInput::of(infrared)) {
+            (Some(session), Some(i)) => session.align(i, afresh != 0),
+            _ => Err(misuse("the instance is not set up, or there is no such pixel format")),
+        };
+        state.report(result)
+    })
+}
+
+/// Where the infrared frame is after [`fp_align`]: a byte a pixel, in the visible frame's geometry.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_aligned() -> *const u8 {
+    address(Session::aligned)
+}
+
+/// First row of the visible frame that is read (`which` 0), one past the last (1), and the same of the fused frame that is
+/// written (2, 3).
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_rows(which: usize) -> usize {
+    with_state(|state| {
+        let Some([reads, writes]) = state.session.as_ref().map(Session::rows) else { return 0 };
+        [reads.start, reads.end, writes.start, writes.end].get(which).copied().unwrap_or(0)
+    })
+}
+
+/// How many exchanges of sums the frame that is being fused has still to go through, with [`fp_resume`] after each.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_exchanges() -> usize {
+    with_state(|state| state.session.as_ref().map_or(0, Session::exchanges))
+}
+
+/// Address of the sums to be exchanged, 32-bit integers: to these, those of the other strips are added.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_sums() -> *const i32 {
+    with_state(|state| state.session.as_ref()?.exchange(|sums| sums.as_ptr())).unwrap_or(std::ptr::null())
+}
+
+/// Number of the sums.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_sums_len() -> usize {
+    with_state(|state| state.session.as_ref()?.exchange(|sums| sums.len())).unwrap_or(0)
+}
+
+/// Goes on with the frame after an exchange.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_resume() -> u32 {
+    with_state(|state| {
+        let result = match &mut state.session {
+            Some(session) => session.resume(),
+            None => Err(misuse("the instance is not set up")),
+        };
+        state.report(result)
+    })
+}
+
+/// 1 if the module computes exactly on this engine (see `fusionproxy_kernels::wasm`), else 0: then it must not be used.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn fp_exact() -> u32 {
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    return u32::from(fusionproxy_kernels::wasm::exact());
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+    1
 }
 
 /// Address of the last message, UTF-8.

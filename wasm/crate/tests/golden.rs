@@ -21,18 +21,71 @@ fn pattern(len: usize, step: usize, seed: u32) -> Vec<u8> {
     (0..len).map(|i| ((i / step) + next()) as u8).collect()
 }
 
-fn fuse([visible, infrared]: [(usize, usize); 2], thermal: InfraredInput) -> u32 {
+fn session(options: Options) -> Session {
     let model = std::fs::read("../../models/ultralight/ultralight.int8.fpx").expect("the released artifact");
     let room = vec![0u8; model.len() + 63].leak();
     let start = room.as_ptr().align_offset(64);
     let bytes = &mut room[start..start + model.len()];
     bytes.copy_from_slice(&model);
-    let mut session = Session::new(bytes, Options { visible, infrared, still: false }).expect("a session");
+    let mut session = Session::new(bytes, options).expect("a session");
     let (v, i) = session.inputs();
     v.copy_from_slice(&pattern(v.len(), 97, 1));
     i.copy_from_slice(&pattern(i.len(), 31, 2));
+    session
+}
+
+fn fuse([visible, infrared]: [(usize, usize); 2], thermal: InfraredInput) -> u32 {
+    let mut session = session(Options { visible, infrared, still: false, strip: (0, 1) });
     session.fuse(VisibleInput::Rgba, thermal, false).expect("a fused frame");
     crc32fast::hash(session.fused())
+}
+
+#[test]
+fn strips_together_are_the_whole_frame() {
+    for ([visible, infrared], count) in [(SIZES[0], 2), (SIZES[0], 3), (SIZES[1], 4)] {
+        for thermal in [InfraredInput::Grey, InfraredInput::Y16] {
+            let whole = {
+                let mut session = session(Options { visible, infrared, still: false, strip: (0, 1) });
+                session.fuse(VisibleInput::Rgba, thermal, false).expect("a fused frame");
+                session.fused().to_vec()
+            };
+            let options = |index| Options { visible, infrared, still: false, strip: (index, count) };
+            let mut strips: Vec<Session> = (0..count).map(|i| session(options(i))).collect();
+            for strip in &mut strips {
+                // What a strip does not read may be anything.
+                let [reads, _] = strip.rows();
+                let row = visible.0 * 4;
+                let (v, _) = strip.inputs();
+                v[..reads.start * row].fill(0);
+                v[reads.end * row..].fill(255);
+                strip.fuse(VisibleInput::Rgba, thermal, false).expect("a stretch");
+            }
+            while strips[0].exchanges() > 0 {
+                let shares: Vec<Vec<i32>> =
+                    strips.iter().map(|s| s.exchange(|sums| sums.to_vec()).expect("a strip")).collect();
+                for strip in &mut strips {
+                    strip.exchange(|sums| {
+                        for (c, sum) in sums.iter_mut().enumerate() {
+                            *sum = shares.iter().map(|s| s[c]).sum();
+                        }
+                    });
+                    strip.resume().expect("a stretch");
+                }
+            }
+            let mut next = 0;
+            for strip in &strips {
+                let [_, rows] = strip.rows();
+                assert_eq!(rows.start, next);
+                let bytes = rows.start * visible.0 * 4..rows.end * visible.0 * 4;
+                assert!(
+                    strip.fused()[bytes.clone()] == whole[bytes],
+                    "strip {rows:?} of {count}, {thermal:?}"
+                );
+                next = rows.end;
+            }
+            assert_eq!(next, visible.1);
+        }
+    }
 }
 
 #[test]
@@ -56,7 +109,7 @@ fn fused_bytes_are_golden() {
 
 #[test]
 fn bad_input_is_an_error_and_says_so() {
-    let options = Options { visible: (64, 48), infrared: (64, 48), still: false };
+    let options = Options { visible: (64, 48), infrared: (64, 48), still: false, strip: (0, 1) };
     let (_, message) = Session::new(b"no model", options).err().expect("a refusal");
     assert!(!message.is_empty());
     let (failure, message) =

@@ -1,0 +1,72 @@
+// Runs the contestants in turns and shows what they took.
+
+import { ENGINES } from "./engines.js";
+
+const sorted = (times) => [...times].sort((a, b) => a - b);
+const at = (times, share) => sorted(times)[Math.floor((times.length - 1) * share)];
+const ms = (v) => Number(v.toFixed(v < 100 ? 1 : 0));
+
+/** What `bench.mjs` gives to the page, which cannot know it by itself. */
+const processorTime = globalThis.processorTime ?? (async () => NaN);
+
+/** One row a contestant: first result from nothing, then median, quartiles and minimum of the rounds. */
+export async function compare({ rounds, only = "", say }) {
+  const runs = [];
+  for (const [name, { make, slow = false }] of Object.entries(ENGINES).filter(([name]) => name.includes(only))) {
+    const start = performance.now();
+    try {
+      const { run, what } = await make();
+      await run();
+      const first = performance.now() - start;
+      say(`${name}: first result after ${first.toFixed(0)} ms`);
+      runs.push({ name, run, what, first, slow, times: [], processor: [] });
+    } catch (e) {
+      say(`${name}: not here: ${e.message}`);
+    }
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const { run, slow, times, processor } of runs) {
+      if (slow && round >= Math.max(2, rounds / 10)) continue;
+      const [busy, start] = [await processorTime(), performance.now()];
+      await run();
+      times.push(performance.now() - start);
+      processor.push((await processorTime()) - busy);
+    }
+  }
+  return Object.fromEntries(
+    runs.map(({ name, what, first, times, processor }) => [
+      name,
+      {
+        first: ms(first),
+        median: ms(at(times, 0.5)),
+        quartiles: `${ms(at(times, 0.25))}–${ms(at(times, 0.75))}`,
+        least: ms(at(times, 0)),
+        processor: ms(at(processor, 0.5)),
+        rounds: times.length,
+        on: [what().kernels ?? what().backend, what().precision].join(" "),
+      },
+    ]),
+  );
+}
+
+function show(rows) {
+  const table = document.querySelector("tbody");
+  table.replaceChildren(
+    ...Object.entries(rows).map(([name, row]) => {
+      const line = document.createElement("tr");
+      for (const text of [name, row.on, row.first, row.median, row.quartiles, row.least, row.processor, row.rounds]) {
+        line.append(Object.assign(document.createElement("td"), { textContent: text }));
+      }
+      return line;
+    }),
+  );
+}
+
+if (!location.search.includes("manual")) {
+  const status = document.querySelector("[role=status]");
+  const say = (text) => (status.textContent = text);
+  compare({ rounds: 20, say }).then(
+    (rows) => (show(rows), say("Done.")),
+    (e) => say(e.message),
+  );
+}

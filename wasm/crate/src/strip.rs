@@ -1,0 +1,250 @@
+//! One strip of a frame, where several instances of the module share the work.
+//!
+//! Each instance has the whole network's arena, but computes, of every tensor, only the rows that its strip of the fused
+//! image needs in the end: its own, and those around them that windows reach. So the bytes are those of the whole frame.
+//! A mean over space needs every row of its input. There an instance stops: it has added up the rows that are its own, the
+//! instances exchange their sums, and it goes on. Nothing of this needs shared memory.
+//!
+//! The executor runs whole operators. [`Part`] stands between it and the kernels and passes on the rows that are needed, and
+//! the executor is run once for each stretch between exchanges.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fusionproxy_core::plan::{Placement, Plan};
+use fusionproxy_format::{Axis, DType, Op, OpEntry, ReduceKind, TensorId};
+use fusionproxy_kernels::scalar::{finish_sums, sum_rows};
+use fusionproxy_kernels::{Backend, Call, Layout, Shape, reads};
+
+/// What a strip does with one of the executor's calls.
+#[derive(Clone, Debug)]
+struct Work {
+    /// Rows of the output to be computed.
+    rows: Range<usize>,
+    /// A mean or sum over space: the rows of its input that this strip adds up.
+    sums: Option<Range<usize>>,
+}
+
+/// How far the calls of a frame have come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The executor's next call.
+    next: usize,
+    /// Calls that are done.
+    done: usize,
+    /// Whether an exchange is due.
+    waits: bool,
+    /// The sums that are exchanged, one a channel.
+    sums: Vec<i32>,
+}
+
+/// The share of one instance.
+#[derive(Debug)]
+pub(crate) struct Strip {
+    work: Vec<Work>,
+    /// Rows of the fused frame.
+    pub(crate) writes: Range<usize>,
+    /// Rows of the visible frame.
+    pub(crate) reads: Range<usize>,
+    progress: Mutex<Progress>,
+}
+
+impl Strip {
+    /// Strip number `index` of `count` of a frame of `height` rows.
+    ///
+    /// # Errors
+    /// Why the network cannot be computed in strips.
+    pub(crate) fn new(plan: &Plan<'_, '_>, index: usize, count: usize) -> Result<Self, String> {
+        let height = plan.frame_size().0;
+        let padded = plan.padded_size().0;
+        let blocks = padded / plan.artifact().stride();
+        if count > blocks {
+            return Err(format!("a frame of {height} rows has no {count} strips: use fewer workers"));
+        }
+        let cut = |i: usize| blocks * i / count * plan.artifact().stride();
+        let own = cut(index)..cut(index + 1);
+        let artifact = plan.artifact();
+        let place = |id| plan.placement(id).ok_or("a tensor has no place");
+        for id in [artifact.visible(), artifact.infrared()] {
+            // The images are loaded again with every stretch: nothing else may lie in their places.
+            if place(id)?.last + 1 < artifact.op_count() {
+                return Err(
+                    "the network does not compose its images last, so not in strips: use one worker".into()
+                );
+            }
+        }
+        let mut needed = vec![0..0; artifact.tensor_count()];
+        needed[usize::from(artifact.fused())] = own.clone();
+        let mut work = Vec::new();
+        for step in plan.steps().iter().rev() {
+            let entry = step.entry().ok_or("an operator is missing")?;
+            let rows = needed[usize::from(entry.output)].clone();
+            let mut share = Work { rows: rows.clone(), sums: None };
+            if rows.is_empty() {
+                share.rows = 0..0;
+            } else if let Some(input) = exchanged(entry) {
+                let height = place(input)?.layout.shape.height;
+                let part = own.start * height / padded..own.end * height / padded;
+                join(&mut needed[usize::from(input)], &part);
+                share.sums = Some(part);
+            } else {
+                spread(plan, entry, &rows, &mut needed)?;
+            }
+            if !step.is_elided() {
+                let calls = if matches!(entry.op, Op::Concat) { copies(plan, entry)? } else { 1 };
+                work.extend(std::iter::repeat_n(share, calls));
+            }
+        }
+        work.reverse();
+        let inside = |rows: &Range<usize>| rows.start.min(height)..rows.end.min(height);
+        // Below the frame its last row is repeated.
+        let visible = inside(&needed[usize::from(artifact.visible())]);
+        let reads = visible.start.min(own.start).min(height - 1)..visible.end.max(own.end).min(height);
+        Ok(Self { work, writes: inside(&own), reads, progress: Mutex::default() })
+    }
+
+    /// Number of exchanges in a frame.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.work.iter().filter(|w| w.sums.is_some()).count()
+    }
+
+    /// Begins a frame, or goes on after an exchange.
+    pub(crate) fn begin(&self, resume: bool) {
+        let mut progress = self.progress();
+        progress.next = 0;
+        if !resume {
+            progress.done = 0;
+            progress.waits = false;
+        }
+    }
+
+    /// Hands `f` the sums of the exchange that is due.
+    pub(crate) fn exchange<R>(&self, f: impl FnOnce(&mut [i32]) -> R) -> R {
+        f(&mut self.progress().sums)
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the part of a call that this strip needs now.
+    fn run<B: Backend>(&self, kernels: &B, call: &Call<'_, '_>, scratch: &mut [u8]) {
+        let mut progress = self.progress();
+        let index = progress.next;
+        progress.next += 1;
+        let Some(work) = self.work.get(index).filter(|_| index == progress.done) else { return };
+        match &work.sums {
+            None => {
+                progress.done += 1;
+                if !work.rows.is_empty() {
+                    kernels.run(call, work.rows.clone(), scratch);
+                }
+            }
+            Some(rows) if !progress.waits => {
+                progress.waits = true;
+                progress.sums.clear();
+                progress.sums.resize(call.output_shape().channels, 0);
+                sum_rows(call, rows.clone(), &mut progress.sums);
+            }
+            // Calls behind an exchange are no longer the next one, so this is the next stretch.
+            Some(_) => {
+                finish_sums(call, &progress.sums);
+                progress.waits = false;
+                progress.done += 1;
+            }
+        }
+    }
+}
+
+/// The input of a reduction that needs all rows of it.
+fn exchanged(entry: &OpEntry<'_>) -> Option<TensorId> {
+    match entry.op {
+        Op::Reduce(r) if r.axis == Axis::Space && r.kind != ReduceKind::Max => entry.input(0),
+        _ => None,
+    }
+}
+
+/// Adds the rows of every input that `rows` of the output need.
+fn spread(
+    plan: &Plan<'_, '_>,
+    entry: &OpEntry<'_>,
+    rows: &Range<usize>,
+    needed: &mut [Range<usize>],
+) -> Result<(), String> {
+    let output = plan.placement(entry.output).ok_or("a tensor has no place")?.layout.shape;
+    for i in 0..entry.inputs.len() {
+        let Some((id, input)) = entry.input(i).and_then(|id| Some((id, plan.placement(id)?))) else {
+            continue;
+        };
+        let shape = input.layout.shape;
+        let all = 0..shape.height;
+        let part = match reads(&entry.op, i, shape, output) {
+            Some(reach) => reach.rows(rows, shape.height),
+            None if shape.height == 1 => all,
+            None => {
+                return Err(format!(
+                    "{:?} mixes all rows, so there are no strips: use one worker",
+                    entry.op.kind()
+                ));
+            }
+        };
+        join(&mut needed[usize::from(id)], &part);
+    }
+    Ok(())
+}
+
+/// Makes `rows` contain `more`.
+fn join(rows: &mut Range<usize>, more: &Range<usize>) {
+    if rows.start >= rows.end {
+        *rows = more.clone();
+    } else if more.start < more.end {
+        *rows = rows.start.min(more.start)..rows.end.max(more.end);
+    }
+}
+
+/// How many of a concatenation's inputs do not lie in their places already.
+fn copies(plan: &Plan<'_, '_>, entry: &OpEntry<'_>) -> Result<usize, String> {
+    let out = plan.placement(entry.output).ok_or("a tensor has no place")?;
+    let (mut channel, mut count) = (0, 0);
+    for i in 0..entry.inputs.len() {
+        let id = entry.input(i).ok_or("an input is missing")?;
+        let Some(Placement { layout: Layout { shape, pixel, row, ring }, offset, .. }) = plan.placement(id)
+        else {
+            return Err("a constant is concatenated, so there are no strips: use one worker".into());
+        };
+        let Shape { height, width, channels } = shape;
+        let slice = Layout { shape: Shape { height, width, channels }, ..out.layout };
+        let there = Layout { shape, pixel, row, ring } == slice && offset == out.offset + channel;
+        count += usize::from(!there);
+        channel += channels;
+    }
+    Ok(count)
+}
+
+/// Kernels that compute a strip, or everything.
+#[derive(Debug)]
+pub(crate) struct Part<B> {
+    pub(crate) kernels: B,
+    pub(crate) strip: Option<Strip>,
+}
+
+impl<B: Backend> Backend for Part<B> {
+    fn name(&self) -> &'static str {
+        self.kernels.name()
+    }
+
+    fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+        match &self.strip {
+            Some(strip) => strip.run(&self.kernels, call, scratch),
+            None => self.kernels.run(call, units, scratch),
+        }
+    }
+
+    fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
+        self.kernels.scratch_bytes(op, dtype, input, output)
+    }
+
+    fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
+        self.kernels.kernel(op, dtype)
+    }
+}

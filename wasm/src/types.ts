@@ -1,0 +1,8 @@
+// What every entry gives besides `Fusion`.
+
+export { FusedFrame } from "./frame.js";
+export { FusionError, type FusionErrorCode } from "./errors.js";
+export type { Backend, Info, Sizes } from "./engine.js";
+export type { CreateOptions, FuseOptions, FusionEvent } from "./fusion.js";
+export type { Progress } from "./load.js";
+export type { Drawable, InfraredSource, Pixels, Size, VisibleSource } from "./sources.js";
