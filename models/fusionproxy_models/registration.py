@@ -35,8 +35,8 @@ def gradient_field(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def level(x: torch.Tensor, scale: int) -> torch.Tensor:
     """[1, H, W] shrunk by area averaging and smoothed: [1, 1, H / scale, W / scale].
 
-    Moving a frame by half a pixel smooths it, and noise that is smoothed agrees better: without smoothing first, half
-    pixels would win.
+    Moving a frame by half a pixel smooths it, and noise that is smoothed agrees better: without smoothing first,
+    half pixels would win.
     """
     y = F.avg_pool2d(x[None], scale)
     for _ in range(2):  # twice 1 2 1, along both axes
