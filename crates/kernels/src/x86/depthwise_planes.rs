@@ -58,11 +58,16 @@ pub(super) fn supports<I: Isa>(conv: &Conv<'_>) -> bool {
         && I::PLANES.contains(&(w.kernel[1], w.stride[1]))
 }
 
+/// Channels that are worked on together, for all rows: their staged rows then stay in the L1 cache, and a pixel of the
+/// output is one cache line.
+const GROUP: usize = 64;
+
 /// Scratch of [`run`].
 pub(super) fn scratch_bytes(conv: &Conv<'_>, output: Shape) -> usize {
     let g = &conv.geometry;
-    let stage = StagePlan::planes(&g.window, output, g.output_channels).bytes();
-    let tables = table(g.window.kernel.map(usize::from)) * g.output_channels.div_ceil(16);
+    let channels = g.output_channels.min(GROUP);
+    let stage = StagePlan::planes(&g.window, output, channels).bytes();
+    let tables = table(g.window.kernel.map(usize::from)) * channels.div_ceil(16);
     Arena::size(stage) + Arena::size(tables) + 64
 }
 
@@ -82,43 +87,46 @@ pub(super) fn run<I: Isa>(
     if !super::requant::fits(kh * kw, bias, scale) {
         return false;
     }
-    let plan = StagePlan::planes(w, out.shape(), channels);
-    let planes = channels.div_ceil(16);
     let mut arena = Arena::new(scratch);
-    let tables = arena.take(table(kernel) * planes);
-    for (plane, table) in tables.chunks_exact_mut(table(kernel)).take(planes).enumerate() {
-        lay_out(kernel, weights, bias, scale, channels, plane * 16, plan.plane(plane).1, table);
-    }
+    let tables = arena.take(table(kernel) * channels.min(GROUP).div_ceil(16));
+    let memory = arena.take(StagePlan::planes(w, out.shape(), channels.min(GROUP)).bytes());
     let border = call.inputs()[0].quant.zero_point;
-    let all = Channels { source, first: 0, count: channels };
-    // SAFETY: all channels of the source; a plane's pitch is at least its number of channels.
-    let mut stage =
-        unsafe { Stage::new::<I>(plan, arena.take(plan.bytes()), all, w.pad[1], border, I::copy) };
-    for y in units {
-        let mut rows = [core::ptr::null(); MAX_ROWS];
-        for (ky, row) in rows.iter_mut().enumerate().take(kh) {
-            *row = stage.row((y * usize::from(w.stride[0]) + ky) as isize - isize::from(w.pad[0]));
+    for first in (0..channels).step_by(GROUP) {
+        let count = (channels - first).min(GROUP);
+        let plan = StagePlan::planes(w, out.shape(), count);
+        let planes = count.div_ceil(16);
+        for (plane, table) in tables.chunks_exact_mut(table(kernel)).take(planes).enumerate() {
+            lay_out(kernel, weights, bias, scale, channels, first + plane * 16, plan.plane(plane).1, table);
         }
-        for plane in 0..planes {
-            let (offset, pitch) = plan.plane(plane);
-            let table = &tables[plane * table(kernel)..][..table(kernel)];
-            let (weights, values) = table.split_at(kh * (kw + 3) * 64);
-            let row = PlaneRow {
-                rows: &rows.map(|r| r.wrapping_add(offset))[..kh],
-                weights: weights.as_ptr().cast(),
-                bias: values.as_ptr().cast(),
-                scale: values[64..].as_ptr().cast(),
-                pixels: out.shape().width,
-                out: out.ptr(y, 0).wrapping_add(plane * 16),
-                out_pixel: out.layout().pixel,
-                channels: (channels - plane * 16).min(16),
-                pitch,
-                requant: Requant { zero_point: call.output_quant().zero_point, finish: conv.finish },
-            };
-            // SAFETY: the token's existence proves the instructions. Each row has (pixels - 1) * stride + kernel columns,
-            // and the slack behind the last plane. The table was just laid out. The plane's channels of `pixels`
-            // output pixels lie in the view.
-            unsafe { I::depthwise_plane(&row, kw, usize::from(w.stride[1])) };
+        let part = Channels { source, first, count };
+        // SAFETY: channels of the source; a plane's pitch is at least its number of channels.
+        let mut stage = unsafe { Stage::new::<I>(plan, memory, part, w.pad[1], border, I::copy) };
+        for y in units.clone() {
+            let mut rows = [core::ptr::null(); MAX_ROWS];
+            for (ky, row) in rows.iter_mut().enumerate().take(kh) {
+                *row = stage.row((y * usize::from(w.stride[0]) + ky) as isize - isize::from(w.pad[0]));
+            }
+            for plane in 0..planes {
+                let (offset, pitch) = plan.plane(plane);
+                let table = &tables[plane * table(kernel)..][..table(kernel)];
+                let (weights, values) = table.split_at(kh * (kw + 3) * 64);
+                let row = PlaneRow {
+                    rows: &rows.map(|r| r.wrapping_add(offset))[..kh],
+                    weights: weights.as_ptr().cast(),
+                    bias: values.as_ptr().cast(),
+                    scale: values[64..].as_ptr().cast(),
+                    pixels: out.shape().width,
+                    out: out.ptr(y, 0).wrapping_add(first + plane * 16),
+                    out_pixel: out.layout().pixel,
+                    channels: (count - plane * 16).min(16),
+                    pitch,
+                    requant: Requant { zero_point: call.output_quant().zero_point, finish: conv.finish },
+                };
+                // SAFETY: the token's existence proves the instructions. Each row has (pixels - 1) * stride + kernel
+                // columns, and the slack behind the last plane. The table was just laid out. The plane's channels of
+                // `pixels` output pixels lie in the view.
+                unsafe { I::depthwise_plane(&row, kw, usize::from(w.stride[1])) };
+            }
         }
     }
     true

@@ -78,16 +78,6 @@ pub(super) unsafe fn dequantise(from: *const u8, to: *mut f32, n: usize, quant: 
     unsafe { functions::dequantise(from, to, n, quant) }
 }
 
-/// See [`crate::x86::isa::Isa::softmax`].
-///
-/// # Safety
-/// As there.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-pub(super) unsafe fn softmax(from: *const u8, to: *mut u8, n: usize, exp: &[u16; 256], shares: *mut u32) {
-    // SAFETY: passed on.
-    unsafe { lines::softmax(from, to, n, exp, shares) }
-}
-
 /// See [`crate::x86::isa::Isa::softmax_float`].
 ///
 /// # Safety

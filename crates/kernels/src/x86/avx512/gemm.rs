@@ -79,12 +79,14 @@ unsafe fn tiles<const N: usize, const L: usize, const B: usize>(row: &GemmRow<'_
         for x in (x..x + count * N * L).step_by(N * L) {
             let mut acc = [[bias; L]; N];
             if !row.row_bias.is_null() {
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    for (p, acc) in acc.iter_mut().enumerate() {
-                        let v = _mm512_set1_epi32(row.row_bias.add(x + i * L + p).read());
-                        *acc = acc.map(|a| _mm512_add_epi32(a, v));
+                each_line!(N, |LINE| {
+                    for (p, acc) in acc[LINE % N].iter_mut().enumerate() {
+                        let v = _mm512_set1_epi32(row.row_bias.add(x + LINE * L + p).read());
+                        for acc in acc {
+                            *acc = _mm512_add_epi32(*acc, v);
+                        }
                     }
-                }
+                });
             }
             let mut weights = row.weights;
             for tap in row.taps {

@@ -9,6 +9,7 @@ mod functions;
 mod gemm;
 mod norm;
 mod planes;
+mod softmax;
 mod tiles;
 
 use fusionproxy_format::{Activation, BinaryOp, Quant};
@@ -118,7 +119,7 @@ impl Isa for Avx512Vnni {
 
     unsafe fn softmax(from: *const u8, to: *mut u8, n: usize, exp: &[u16; 256], shares: *mut u32) {
         // SAFETY: the caller keeps the contract of `Isa::softmax`.
-        unsafe { functions::softmax(from, to, n, exp, shares) }
+        unsafe { softmax::run(from, to, n, exp, shares) }
     }
 
     unsafe fn softmax_float(v: *mut f32, n: usize) {
