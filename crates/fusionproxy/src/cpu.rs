@@ -6,7 +6,9 @@ use fusionproxy_kernels::{Backend, Scalar};
 pub fn backends() -> Vec<&'static dyn Backend> {
     #[cfg(target_arch = "x86_64")]
     let fast = fusionproxy_kernels::x86::backends();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    let fast = fusionproxy_kernels::aarch64::backends();
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let fast = std::iter::empty();
     fast.chain([&Scalar::ALL as &'static dyn Backend]).collect()
 }
