@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::elf;
+use super::{TARGET_DIR, elf};
 use crate::shell::{command, run as shell_run};
 
 /// One emulated board.
@@ -21,9 +21,6 @@ pub(crate) struct Emulated {
 
 /// Flash and RAM of the part, as `memory.x` has them.
 const LIMITS: [u32; 2] = [1 << 20, 512 << 10];
-
-/// Where the targets are built, apart from the workspace.
-const TARGET_DIR: &str = "../../target/targets";
 
 /// Runs the board; with `json`, the last line is an object with its figures.
 pub(crate) fn run(board: &Emulated, json: bool) -> Result<()> {

@@ -1,0 +1,131 @@
+//! Fusion on a NUCLEO-H743ZI2: a FLIR Lepton 2.x on SPI1, an ArduCAM-Mini on SPI4, pictures on the USB port.
+//!
+//! Not tried on hardware.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+mod board;
+
+use {defmt_rtt as _, panic_probe as _};
+
+#[rtic::app(device = embassy_stm32::pac, peripherals = false, dispatchers = [UART7, UART8])]
+mod app {
+    use embassy_stm32::gpio::Output;
+    use fusionproxy_board::rig::{Policy, Rig, Watch};
+    use fusionproxy_core::frame::InfraredFormat;
+    use fusionproxy_stm32h7::dma::{Cache, DmaMemory};
+    use fusionproxy_stm32h7::fusion::{Arena, Tables, buffer_bytes, with_fusion};
+    use fusionproxy_stm32h7::relay::{FrameSender, Relay, Relayed, Slot};
+    use fusionproxy_stm32h7::usb::{Picture, PictureReceiver, PictureSender, Pictures, Port};
+    use fusionproxy_stm32h7::{VISIBLE_BYTES, now_us, sensor, usb};
+    use static_cell::{ConstStaticCell, StaticCell};
+
+    use crate::board::{Board, DMA_WORDS, Thermal, UsbDriver, Visible};
+
+    /// Width and height of the thermal frames, px, and their bytes.
+    const INFRARED: (usize, usize) = (80, 60);
+    const INFRARED_BYTES: usize = INFRARED.0 * INFRARED.1 * 2;
+
+    type Infrared = Relayed<'static, InfraredFormat, INFRARED_BYTES>;
+
+    #[shared]
+    struct Shared {}
+
+    #[local]
+    struct Local {
+        thermal: Thermal,
+        frames: FrameSender<'static, INFRARED_BYTES>,
+        spare: &'static mut Slot<INFRARED_BYTES>,
+        usb: Option<UsbDriver>,
+        received: PictureReceiver<'static>,
+        pictures: PictureSender<'static>,
+        rig: Rig<'static, Visible, Infrared>,
+        led: Output<'static>,
+    }
+
+    #[init]
+    fn init(cx: init::Context) -> (Shared, Local) {
+        static CACHE: StaticCell<Cache> = StaticCell::new();
+        static DMA: ConstStaticCell<DmaMemory<DMA_WORDS>> = ConstStaticCell::new(DmaMemory::new());
+        static ENDPOINT: ConstStaticCell<[u8; 256]> = ConstStaticCell::new([0; 256]);
+        static SLOTS: ConstStaticCell<[Slot<INFRARED_BYTES>; 2]> =
+            ConstStaticCell::new([const { Slot::new() }; 2]);
+        static SPARE: ConstStaticCell<Slot<INFRARED_BYTES>> = ConstStaticCell::new(Slot::new());
+        static RELAY: StaticCell<Relay<'static, INFRARED_BYTES>> = StaticCell::new();
+        static PICTURES: ConstStaticCell<[Picture; 2]> = ConstStaticCell::new([const { Picture::new() }; 2]);
+        static OUTPUT: StaticCell<Pictures<'static>> = StaticCell::new();
+        static VISIBLE: ConstStaticCell<[u8; 3 * VISIBLE_BYTES]> =
+            ConstStaticCell::new([0; 3 * VISIBLE_BYTES]);
+        static THERMAL: ConstStaticCell<[u8; 3 * INFRARED_BYTES]> =
+            ConstStaticCell::new([0; 3 * INFRARED_BYTES]);
+
+        let mut core = cx.core;
+        let cache = CACHE.init(Cache::on(core.SCB, &mut core.CPUID));
+        let board = Board::new(cache, DMA.take(), ENDPOINT.take());
+        let (frames, infrared) = RELAY.init(Relay::new(SLOTS.take())).split();
+        let (pictures, received) = OUTPUT.init(Pictures::new(PICTURES.take())).split();
+        let layout = board.thermal.layout();
+        let policy =
+            Policy { visible: Watch::for_rate(10), infrared: Watch::for_rate(9), tolerance_us: 60_000 };
+        // The memory was sized for these layouts by the constants above.
+        let infrared = Relayed::new(layout, infrared).expect("slots of the camera's size");
+        let rig = Rig::new(board.visible, infrared, VISIBLE.take(), THERMAL.take(), policy)
+            .expect("memory of the cameras' sizes");
+        defmt::info!("started: {} thermal px, visible {} bytes a frame", INFRARED_BYTES / 2, VISIBLE_BYTES);
+        lepton::spawn().ok();
+        serve::spawn().ok();
+        let led = board.led;
+        let usb = Some(board.usb);
+        let local =
+            Local { thermal: board.thermal, frames, spare: SPARE.take(), usb, received, pictures, rig, led };
+        (Shared {}, local)
+    }
+
+    /// Serves the thermal camera, before everything else.
+    #[task(priority = 2, local = [thermal, frames, spare])]
+    async fn lepton(cx: lepton::Context) {
+        sensor::lepton(cx.local.thermal, cx.local.frames, cx.local.spare).await;
+    }
+
+    /// Sends pictures.
+    #[task(priority = 1, local = [usb, received])]
+    async fn serve(cx: serve::Context) {
+        static PORT: StaticCell<Port> = StaticCell::new();
+        if let Some(driver) = cx.local.usb.take() {
+            usb::serve(driver, PORT.init(Port::new()), "fusionproxy NUCLEO-H743ZI2", cx.local.received).await;
+        }
+    }
+
+    /// Reads the visible camera and fuses, in the time that is left.
+    #[idle(local = [rig, pictures, led])]
+    fn idle(cx: idle::Context) -> ! {
+        static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
+        static TABLES: StaticCell<Tables> = StaticCell::new();
+        let idle::LocalResources { rig, pictures, led, .. } = cx.local;
+        let calibration = include_str!("../calibration.txt");
+        let tables = TABLES.init(Tables::new());
+        // On the stack, in the tightly coupled memory: nothing but the processor uses it.
+        let mut buffer = [0; buffer_bytes(INFRARED)];
+        let started = with_fusion(ARENA.take(), &mut buffer, tables, INFRARED, calibration, |fuse| -> ! {
+            loop {
+                let now = now_us();
+                rig.poll(now);
+                let Some(picture) = pictures.try_send() else { continue };
+                if let Some(fused) = rig.fuse(now, |pair, _| fuse(pair, picture)) {
+                    match fused {
+                        Ok(()) => pictures.send_done(),
+                        Err(error) => defmt::error!("{}", defmt::Display2Format(&error)),
+                    }
+                    led.toggle();
+                }
+            }
+        });
+        // Without fusion there is nothing to show: the log says why, and the light stays off.
+        let Err(error) = started;
+        defmt::error!("cannot fuse: {}", defmt::Display2Format(&error));
+        loop {
+            cortex_m::asm::wfi();
+        }
+    }
+}

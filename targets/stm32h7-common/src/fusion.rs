@@ -1,0 +1,172 @@
+//! The nano student on pairs of frames.
+
+use core::fmt;
+
+use fusionproxy_board::rig::Pair;
+use fusionproxy_core::align::{Calibration, FileError, GeometryError, Warp};
+use fusionproxy_core::colour;
+use fusionproxy_core::executor::{Executor, ExecutorError};
+use fusionproxy_core::gain::{GainControl, GainSettings};
+use fusionproxy_core::health::StatusWord;
+use fusionproxy_core::pipeline::{Pipeline, PipelineError, PipelineShape};
+use fusionproxy_core::plan::{Plan, PlanError, PlanOptions, PlanStorage, Schedule, Step, TensorSlot};
+use fusionproxy_format::{Artifact, LoadError};
+use fusionproxy_kernels::Inline;
+use fusionproxy_kernels::arm::Dsp;
+
+use crate::VISIBLE;
+use crate::usb::Picture;
+
+/// What the build script found out about the network.
+mod model {
+    #![allow(dead_code)]
+    include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}
+
+use model::{ARENA_DSP, ARTIFACT_BYTES, HEIGHT, KERNELS, STEPS, TENSORS, WIDTH};
+
+const _: () = assert!(WIDTH == VISIBLE.0 && HEIGHT == VISIBLE.1, "the artifact is planned for another frame");
+
+/// The artifact, placed so that it executes in place.
+#[repr(align(64))]
+struct Flash([u8; ARTIFACT_BYTES]);
+static ARTIFACT: Flash = Flash(*include_bytes!("../../../models/nano/nano.int8.fpx"));
+
+/// The activations.
+#[repr(C, align(64))]
+pub struct Arena([u8; ARENA_DSP]);
+
+impl Arena {
+    /// Zeros, which take no room in flash.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([0; ARENA_DSP])
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The plan.
+pub struct Tables {
+    tensors: [TensorSlot<'static>; TENSORS],
+    steps: [Step<'static>; STEPS],
+}
+
+/// Bytes of the frame path's buffer for infrared frames of this size.
+#[must_use]
+pub const fn buffer_bytes(infrared: (usize, usize)) -> usize {
+    shape(infrared).buffer_bytes()
+}
+
+const fn shape(infrared: (usize, usize)) -> PipelineShape {
+    PipelineShape { visible: VISIBLE, infrared, input_channels: 1, fused_channels: 1 }
+}
+
+impl Tables {
+    /// An empty plan.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { tensors: [TensorSlot::EMPTY; TENSORS], steps: [Step::EMPTY; STEPS] }
+    }
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why fusion cannot start; none of it depends on the sensors.
+#[derive(Debug)]
+pub enum StartError {
+    /// The artifact in flash is damaged.
+    Artifact(LoadError),
+    /// The artifact was not planned for this memory.
+    Plan(PlanError),
+    /// The arena is too small.
+    Executor(ExecutorError),
+    /// The buffer is too small, or the calibration is for other frames.
+    Pipeline(PipelineError),
+    /// The calibration file of this firmware cannot be read.
+    Calibration(FileError),
+    /// The calibration is none for these frames.
+    Geometry(GeometryError),
+    /// Gain control refuses its settings.
+    Gain,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Artifact(e) => e.fmt(f),
+            Self::Plan(e) => e.fmt(f),
+            Self::Executor(e) => e.fmt(f),
+            Self::Pipeline(e) => e.fmt(f),
+            Self::Calibration(e) => e.fmt(f),
+            Self::Geometry(e) => e.fmt(f),
+            Self::Gain => f.write_str("gain control refuses its settings"),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+/// Calls `run` with a function that fuses a pair into a picture. `buffer` has [`buffer_bytes`]. `calibration` is the text of a calibration file, or
+/// nothing where both cameras show the same view.
+///
+/// # Errors
+/// [`StartError`]; `run` is then not called.
+pub fn with_fusion<R>(
+    arena: &mut Arena,
+    buffer: &mut [u8],
+    tables: &'static mut Tables,
+    infrared: (usize, usize),
+    calibration: &str,
+    run: impl FnOnce(&mut dyn FnMut(Pair<'_>, &mut Picture) -> Result<(), PipelineError>) -> R,
+) -> Result<R, StartError> {
+    let warp = if calibration.trim().is_empty() {
+        Warp::resize(infrared, VISIBLE).map_err(StartError::Geometry)?
+    } else {
+        let found: Calibration = calibration.parse().map_err(StartError::Calibration)?;
+        Warp::new(&found.rescaled(infrared, VISIBLE).map_err(StartError::Geometry)?)
+    };
+    let artifact = Artifact::new(&ARTIFACT.0).map_err(StartError::Artifact)?;
+    let backend = Dsp::<KERNELS>;
+    let storage = PlanStorage { tensors: &mut tables.tensors, steps: &mut tables.steps };
+    let plan = Plan::new(
+        &artifact,
+        HEIGHT,
+        WIDTH,
+        PlanOptions { workers: 1, schedule: Schedule::SMALLEST },
+        &backend,
+        storage,
+    )
+    .map_err(StartError::Plan)?;
+    let mut executor = Executor::new(&plan, &mut arena.0, backend, &Inline).map_err(StartError::Executor)?;
+    let gain = GainControl::new(GainSettings::DEFAULT).map_err(|_| StartError::Gain)?;
+    let mut pipeline =
+        Pipeline::new(shape(infrared), gain, Some(warp), buffer).map_err(StartError::Pipeline)?;
+    let stride = VISIBLE.0 * 3;
+    Ok(run(&mut |pair, picture| {
+        let mut status = pair.status;
+        match (&pair.visible, &pair.infrared) {
+            (Some(visible), Some(infrared)) => {
+                pipeline.fuse(visible, infrared, pair.follow, &mut executor, &mut picture.rgb, stride)?;
+            }
+            (Some(visible), None) => {
+                status.infrared_unused = true;
+                colour::rgb(visible, 0..VISIBLE.1, &mut picture.rgb, stride)?;
+            }
+            (None, Some(infrared)) => {
+                pipeline.infrared_alone(infrared, pair.follow, &mut picture.rgb, stride)?;
+            }
+            (None, None) => {}
+        }
+        picture.status = StatusWord::pack(&status);
+        Ok(())
+    }))
+}

@@ -1,0 +1,139 @@
+//! Fused frames as a stream of PPM pictures over a USB serial port, which `ffplay` shows as it is.
+
+use core::fmt::Write;
+
+use embassy_futures::join::join;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::zerocopy_channel::{Channel, Receiver, Sender};
+use embassy_usb::class::cdc_acm::{CdcAcmClass, State};
+use embassy_usb::driver::{Driver, EndpointError};
+use embassy_usb::{Builder, Config};
+use fusionproxy_core::health::StatusWord;
+
+use crate::VISIBLE;
+
+/// Bytes of a fused frame, RGB.
+pub const PICTURE_BYTES: usize = VISIBLE.0 * VISIBLE.1 * 3;
+/// Bytes of a header, at most.
+const HEADER_BYTES: usize = 64;
+
+/// A fused frame and its status.
+pub struct Picture {
+    /// What the sensors were doing.
+    pub status: StatusWord,
+    /// Pixels, RGB, rows packed.
+    pub rgb: [u8; PICTURE_BYTES],
+}
+
+impl Picture {
+    /// A black picture.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { status: StatusWord(0), rgb: [0; PICTURE_BYTES] }
+    }
+}
+
+impl Default for Picture {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Pictures from the fusion to the port.
+pub type Pictures<'p> = Channel<'p, CriticalSectionRawMutex, Picture>;
+/// The port's end.
+pub type PictureReceiver<'p> = Receiver<'p, CriticalSectionRawMutex, Picture>;
+/// The fusion's end.
+pub type PictureSender<'p> = Sender<'p, CriticalSectionRawMutex, Picture>;
+
+/// Memory of the USB device.
+pub struct Port {
+    configuration: [u8; 256],
+    bos: [u8; 64],
+    control: [u8; 64],
+    state: State<'static>,
+}
+
+impl Port {
+    /// Memory that is not in use.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { configuration: [0; 256], bos: [0; 64], control: [0; 64], state: State::new() }
+    }
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A USB device with one serial port, which sends pictures for ever: from the next whole one whenever a host opens the
+/// port. The identifiers are those of pid.codes for tests; a product needs its own.
+pub async fn serve<D: Driver<'static>>(
+    driver: D,
+    memory: &'static mut Port,
+    product: &'static str,
+    pictures: &mut PictureReceiver<'_>,
+) {
+    let mut config = Config::new(0x1209, 0x0001);
+    config.manufacturer = Some("fusionproxy");
+    config.product = Some(product);
+    let mut builder = Builder::new(
+        driver,
+        config,
+        &mut memory.configuration,
+        &mut memory.bos,
+        &mut [],
+        &mut memory.control,
+    );
+    let port = CdcAcmClass::new(&mut builder, &mut memory.state, 64);
+    let mut device = builder.build();
+    join(device.run(), stream(port, pictures)).await;
+}
+
+async fn stream<'d, D: Driver<'d>>(mut port: CdcAcmClass<'d, D>, pictures: &mut PictureReceiver<'_>) {
+    loop {
+        port.wait_connection().await;
+        loop {
+            let picture = pictures.receive().await;
+            let sent = send(&mut port, picture).await;
+            pictures.receive_done();
+            if sent.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+async fn send<'d, D: Driver<'d>>(
+    port: &mut CdcAcmClass<'d, D>,
+    picture: &Picture,
+) -> Result<(), EndpointError> {
+    let mut header = Header { bytes: [0; HEADER_BYTES], len: 0 };
+    // A header is shorter than its buffer whatever the numbers are.
+    let _ = write!(header, "P6\n# status {:08x}\n{} {}\n255\n", picture.status.0, VISIBLE.0, VISIBLE.1);
+    let packet = usize::from(port.max_packet_size());
+    for chunk in header.bytes[..header.len].chunks(packet).chain(picture.rgb.chunks(packet)) {
+        port.write_packet(chunk).await?;
+    }
+    if picture.rgb.len().is_multiple_of(packet) {
+        // The host waits for a short packet at the end of a transfer.
+        port.write_packet(&[]).await?;
+    }
+    Ok(())
+}
+
+struct Header {
+    bytes: [u8; HEADER_BYTES],
+    len: usize,
+}
+
+impl Write for Header {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        let end = self.len + s.len();
+        self.bytes.get_mut(self.len..end).ok_or(core::fmt::Error)?.copy_from_slice(s.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! The board's clocks and pins (user manual UM2411, 7 and appendix A), and the types that follow from them.
+
+use core::mem::MaybeUninit;
+
+use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_stm32::dcmi::{self, Dcmi};
+use embassy_stm32::gpio::{Level, Output, Speed};
+use embassy_stm32::i2c::{self, I2c, Master as I2cMaster};
+use embassy_stm32::mode::{Async, Blocking};
+use embassy_stm32::peripherals::{self, DCMI, USB_OTG_HS};
+use embassy_stm32::spi::mode::Master;
+use embassy_stm32::spi::{self, Spi};
+use embassy_stm32::time::Hertz;
+use embassy_stm32::{Config, SharedData, bind_interrupts, dma, usb};
+use embassy_time::Delay;
+use embedded_hal::delay::DelayNs;
+use embedded_hal_bus::spi::ExclusiveDevice;
+use fusionproxy_board::camera::{self, Output as PixelOutput, ov5640};
+use fusionproxy_board::lepton::{self, AsyncLepton, Model};
+use fusionproxy_stm32h7::VISIBLE;
+use fusionproxy_stm32h7::dma::{Cache, DmaMemory, DmaReader};
+use fusionproxy_stm32h7::sensor::{self, CaptureError};
+
+/// The thermal module: 80 x 60 px.
+const LEPTON: Model = Model::Lepton2;
+/// Packets in one transfer.
+pub(crate) const PACKETS: usize = 20;
+/// Words of a transfer: packets of 164 bytes, in whole cache lines.
+pub(crate) const DMA_WORDS: usize = (PACKETS * 164).next_multiple_of(32) / 4;
+
+bind_interrupts!(struct Interrupts {
+    DCMI => dcmi::InterruptHandler<peripherals::DCMI>;
+    DMA1_STREAM0 => dma::InterruptHandler<peripherals::DMA1_CH0>;
+    DMA1_STREAM1 => dma::InterruptHandler<peripherals::DMA1_CH1>;
+    DMA2_STREAM3 => dma::InterruptHandler<peripherals::DMA2_CH3>;
+    OTG_HS => usb::InterruptHandler<peripherals::USB_OTG_HS>;
+});
+
+type VospiBus = ExclusiveDevice<Spi<'static, Async, Master>, Output<'static>, Delay>;
+type Wire = I2c<'static, Blocking, I2cMaster>;
+/// The thermal camera.
+pub(crate) type Thermal = AsyncLepton<DmaReader<'static, VospiBus, DMA_WORDS>, BlockingAsync<Wire>, PACKETS>;
+/// The camera port.
+pub(crate) struct Port(Dcmi<'static, DCMI>);
+
+impl sensor::Port for Port {
+    async fn capture(&mut self, frame: &mut [u32]) -> Result<(), CaptureError> {
+        self.0.capture(frame).await.map_err(|_| CaptureError)
+    }
+}
+
+/// The USB port's driver.
+pub(crate) type UsbDriver = usb::Driver<'static, USB_OTG_HS>;
+
+/// What is connected.
+pub(crate) struct Board {
+    pub(crate) thermal: Thermal,
+    pub(crate) camera: Port,
+    pub(crate) usb: UsbDriver,
+    /// Lights while pictures are made.
+    pub(crate) led: Output<'static>,
+    /// Low keeps the camera awake.
+    _camera_power: Output<'static>,
+}
+
+/// 400 MHz from the 25 MHz crystal, the most that the board's step-down supply allows.
+fn clocks() -> Config {
+    use embassy_stm32::rcc::{
+        AHBPrescaler, APBPrescaler, Hse, HseMode, Pll, PllDiv, PllMul, PllPreDiv, PllSource, SupplyConfig,
+        Sysclk, VoltageScale,
+    };
+    let mut config = Config::default();
+    let rcc = &mut config.rcc;
+    rcc.supply_config = SupplyConfig::DirectSMPS;
+    rcc.hse = Some(Hse { freq: Hertz(25_000_000), mode: HseMode::Oscillator });
+    rcc.pll1 = Some(Pll {
+        source: PllSource::HSE,
+        prediv: PllPreDiv::DIV5,
+        mul: PllMul::MUL160,
+        divp: Some(PllDiv::DIV2),
+        divq: Some(PllDiv::DIV8),
+        divr: None,
+    });
+    rcc.sys = Sysclk::PLL1_P;
+    rcc.ahb_pre = AHBPrescaler::DIV2;
+    rcc.apb1_pre = APBPrescaler::DIV2;
+    rcc.apb2_pre = APBPrescaler::DIV2;
+    rcc.apb3_pre = APBPrescaler::DIV2;
+    rcc.apb4_pre = APBPrescaler::DIV2;
+    rcc.voltage_scale = VoltageScale::Scale1;
+    config
+}
+
+impl Board {
+    /// Sets the clocks, takes the pins of the README's wiring and sets the visible camera up; without one its frames are
+    /// missing, which the status says.
+    pub(crate) fn new(
+        cache: &'static Cache,
+        dma: &'static mut DmaMemory<DMA_WORDS>,
+        endpoint: &'static mut [u8; 1024],
+    ) -> Self {
+        // The other core does not run: nobody else reads this.
+        static SHARED: MaybeUninit<SharedData> = MaybeUninit::uninit();
+        let p = embassy_stm32::init_primary(clocks(), &SHARED);
+
+        let mut power = Output::new(p.PJ14, Level::High, Speed::Low);
+        Delay.delay_ms(100);
+        power.set_low();
+        Delay.delay_ms(20);
+        // The camera and the Lepton share this bus: the camera is set up before the Lepton's driver takes it.
+        let mut wire = I2c::new_blocking(p.I2C4, p.PD12, p.PD13, i2c::Config::default());
+        let size = (VISIBLE.0 as u16, VISIBLE.1 as u16);
+        let steps = ov5640::setup(PixelOutput::Rgb565, size).expect("a size that the camera has");
+        if let Err(error) = camera::apply(&mut wire, &mut Delay, ov5640::ADDRESS, steps) {
+            defmt::error!("{}", defmt::Display2Format(&error));
+        }
+        let camera = Port(Dcmi::new_8bit(
+            p.DCMI,
+            p.DMA2_CH3,
+            Interrupts,
+            p.PC6,
+            p.PC7,
+            p.PG10,
+            p.PC9,
+            p.PC11,
+            p.PD3,
+            p.PB8,
+            p.PB9,
+            p.PB7,
+            p.PA4,
+            p.PA6,
+            dcmi::Config::default(),
+        ));
+
+        let mut vospi = spi::Config::default();
+        vospi.mode = spi::MODE_3;
+        vospi.frequency = Hertz(20_000_000);
+        let spi = Spi::new(p.SPI5, p.PK0, p.PJ10, p.PJ11, p.DMA1_CH0, p.DMA1_CH1, Interrupts, vospi);
+        let Ok(device) = ExclusiveDevice::new(spi, Output::new(p.PK1, Level::High, Speed::VeryHigh), Delay);
+        let thermal = AsyncLepton::new(
+            DmaReader::new(device, dma, cache),
+            BlockingAsync::new(wire),
+            lepton::Settings::new(LEPTON),
+        );
+
+        let usb = usb::Driver::new_hs_ulpi(
+            p.USB_OTG_HS,
+            Interrupts,
+            p.PA5,
+            p.PI11,
+            p.PH4,
+            p.PC0,
+            p.PA3,
+            p.PB0,
+            p.PB1,
+            p.PB10,
+            p.PB11,
+            p.PB12,
+            p.PB13,
+            p.PB5,
+            endpoint,
+            usb::Config::default(),
+        );
+        let led = Output::new(p.PI12, Level::High, Speed::Low);
+        Self { thermal, camera, usb, led, _camera_power: power }
+    }
+}
