@@ -64,7 +64,7 @@ macro_rules! isa {
             const VECTOR: usize = depthwise::VECTOR;
             const TAPS: usize = depthwise::TAPS;
             const TAP_BYTES: usize = 1;
-            const SUMS: [usize; 2] = [0; 2];
+            const SUMS: usize = 0;
 
             fn packed_bytes(_: usize, _: usize) -> usize {
                 0

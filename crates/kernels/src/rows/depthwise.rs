@@ -39,8 +39,6 @@ pub(crate) struct DepthwiseRow<'a> {
     pub(crate) out: *mut u8,
     /// Finishing.
     pub(crate) requant: Requant,
-    /// `SUMS[1]` an element, and a vector more.
-    pub(crate) sums: *mut i32,
 }
 
 /// Sizes that follow from the operator and the shapes.
@@ -72,12 +70,11 @@ impl Sizes {
         }
     }
 
-    /// Bytes of weights, bias, scale, sums, staged rows, and an output row.
-    fn parts<I: Isa>(&self) -> [usize; 6] {
+    /// Bytes of weights, bias, scale, staged rows, and an output row.
+    fn parts<I: Isa>(&self) -> [usize; 5] {
         let elements = self.period * I::VECTOR;
-        let sums = I::SUMS[1] * (self.row + I::VECTOR) * size_of::<i32>();
         let weights = elements * self.taps * I::TAP_BYTES;
-        [weights, elements * 4, elements * 4, sums, self.stage.bytes(), self.row]
+        [weights, elements * 4, elements * 4, self.stage.bytes(), self.row]
     }
 }
 
@@ -105,7 +102,7 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usi
     let [kh, kw] = w.kernel.map(usize::from);
     let sizes = Sizes::new::<I>(conv, out.shape());
     let mut parts = Parts::new(scratch);
-    let [weight_table, bias_table, scale_table, sums, memory, row] =
+    let [weight_table, bias_table, scale_table, memory, row] =
         sizes.parts::<I>().map(|bytes| parts.take(bytes));
     let tap_weights = padded_channels(channels);
     // Zeros for taps and channels that do not exist.
@@ -156,7 +153,6 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usi
             len: sizes.row,
             out: if in_place { out.ptr(y, 0) } else { row.as_mut_ptr() },
             requant,
-            sums: sums.as_mut_ptr().cast(),
         };
         // SAFETY: the token's existence proves the instructions. A tap's run of width * pitch bytes lies in its phase of a
         // staged row: column kx * dilation + (width - 1) * stride is the last column at most; the slack follows. The tables

@@ -17,6 +17,7 @@ pub(crate) struct Sum {
     pub(crate) bounds: [u8; 2],
 }
 
+#[cfg(not(all(target_arch = "arm", helium)))]
 impl Sum {
     /// One sum, in plain arithmetic.
     #[inline(always)]

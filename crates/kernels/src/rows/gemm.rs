@@ -40,7 +40,7 @@ pub(crate) struct GemmRow<'a> {
     pub(crate) channels: usize,
     /// Finishing.
     pub(crate) requant: Requant,
-    /// `SUMS[0]` a pixel.
+    /// [`Isa::SUMS`] a pixel.
     pub(crate) sums: *mut i32,
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn scratch_bytes<I: Isa>(conv: &Conv<'_>, output: Shape) -> usize {
     [
         slots / CHANNEL_BLOCK * I::packed_bytes(taps, quads),
         if I::OFFSET == 0 { 0 } else { slots * size_of::<i32>() },
-        I::SUMS[0] * output.width * size_of::<i32>(),
+        I::SUMS * output.width * size_of::<i32>(),
         stage,
     ]
     .map(Parts::size)
@@ -127,7 +127,7 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usi
     if I::OFFSET != 0 {
         shift_bias(I::OFFSET, bias, weights, block_len, shifted);
     }
-    let sums = parts.take(I::SUMS[0] * width * size_of::<i32>()).as_mut_ptr().cast();
+    let sums = parts.take(I::SUMS * width * size_of::<i32>()).as_mut_ptr().cast();
 
     // Computes output row `y`, all channels of a group.
     let line = |group: usize, y: usize, taps: &[*const u8], step: usize| {

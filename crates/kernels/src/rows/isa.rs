@@ -23,8 +23,8 @@ pub(crate) trait Isa: 'static {
     /// Bytes of a depthwise weight in the layout of [`Self::depthwise_place`]: 1 or 2 (sign-extended, little-endian).
     const TAP_BYTES: usize;
 
-    /// Sums of a row that the leaf kernels keep in memory for each output pixel (`gemm`) or element (`depthwise`).
-    const SUMS: [usize; 2];
+    /// Sums of a row that [`Self::gemm`] keeps in memory for each output pixel.
+    const SUMS: usize;
 
     /// Bytes that [`Self::pack`] makes of a block of 16 outputs; 0 if [`Self::gemm`] takes the artifact's own layout.
     fn packed_bytes(taps: usize, quads: usize) -> usize;

@@ -51,11 +51,13 @@ pub(crate) fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
 }
 
 /// Runs `units` if there is a kernel for them; then gives `true`.
+#[cfg(any(target_arch = "aarch64", target_arch = "wasm32"))]
 pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
     run_linked::<I, { u32::MAX }>(call, units, scratch)
 }
 
-/// [`run`] with the drivers of the operators in `SET` ([`crate::scalar::kernel_set`]) alone.
+/// Runs `units` if there is a kernel for them among those of the operators in `SET` ([`crate::scalar::kernel_set`]); then gives
+/// `true`.
 pub(crate) fn run_linked<I: Isa, const SET: u32>(
     call: &Call<'_, '_>,
     units: Range<usize>,
@@ -84,7 +86,7 @@ pub(crate) fn run_linked<I: Isa, const SET: u32>(
     true
 }
 
-/// Scratch of [`run`].
+/// Scratch of [`run_linked`].
 pub(crate) fn scratch_bytes<I: Isa>(op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
     match (kernel(op, dtype), op) {
         (Some(Kernel::Gemm), Op::Conv(c)) => gemm::scratch_bytes::<I>(c, output),

@@ -34,7 +34,7 @@ impl Isa for Leaves {
     const VECTOR: usize = depthwise::VECTOR;
     const TAPS: usize = depthwise::TAPS;
     const TAP_BYTES: usize = depthwise::TAP_BYTES;
-    const SUMS: [usize; 2] = [0, 0];
+    const SUMS: usize = 0;
 
     fn packed_bytes(_: usize, _: usize) -> usize {
         0

@@ -13,27 +13,12 @@ pub(super) fn place(tap: usize, element: usize) -> usize {
 
 /// Filters a row.
 ///
+/// The taps are a loop on purpose: written out, the compiler moves all loads to the front and spills what they loaded.
+///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::depthwise`].
 #[inline(never)]
 pub(super) unsafe fn depthwise(row: &DepthwiseRow<'_>) {
-    // SAFETY: passed on.
-    unsafe {
-        match row.taps.len() {
-            9 => filter::<9>(row),
-            _ => filter::<0>(row),
-        }
-    }
-}
-
-/// Filters a row with `TAPS` taps, or as many as there are if it is 0.
-///
-/// # Safety
-/// As for [`depthwise`].
-#[inline(always)]
-unsafe fn filter<const TAPS: usize>(row: &DepthwiseRow<'_>) {
-    let count = if TAPS == 0 { row.taps.len() } else { TAPS };
-    let taps = row.taps.as_ptr();
     let (mut at, mut phase) = (0, 0);
     let tables =
         (row.weights.cast::<u32>(), row.bias.cast::<[i32; VECTOR]>(), row.scale.cast::<[f32; VECTOR]>());
@@ -44,8 +29,8 @@ unsafe fn filter<const TAPS: usize>(row: &DepthwiseRow<'_>) {
         unsafe {
             let [s0, s1, s2, s3] = bias.read();
             let (mut even, mut odd) = ([s0, s2], [s1, s3]);
-            for tap in 0..count {
-                let x = word((*taps.add(tap)).add(at));
+            for tap in row.taps {
+                let x = word(tap.add(at));
                 even = multiply_halves(uxtb16(x), weights.read(), even);
                 odd = multiply_halves(uxtb16_odd(x), weights.add(1).read(), odd);
                 weights = weights.add(2);

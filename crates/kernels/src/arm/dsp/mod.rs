@@ -20,7 +20,7 @@ impl Isa for DspIsa {
     const VECTOR: usize = 4;
     const TAPS: usize = 1;
     const TAP_BYTES: usize = 2;
-    const SUMS: [usize; 2] = [0; 2];
+    const SUMS: usize = 0;
 
     fn packed_bytes(taps: usize, quads: usize) -> usize {
         gemm::packed_bytes(taps, quads)

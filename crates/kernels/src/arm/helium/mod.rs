@@ -49,7 +49,7 @@ impl Isa for HeliumIsa {
     const VECTOR: usize = VECTOR;
     const TAPS: usize = 1;
     const TAP_BYTES: usize = 1;
-    const SUMS: [usize; 2] = [OUTPUTS + VECTOR / 4, 0];
+    const SUMS: usize = OUTPUTS + VECTOR / 4;
 
     fn packed_bytes(taps: usize, quads: usize) -> usize {
         let (taps, quads) = flatten(taps, quads);
@@ -66,7 +66,7 @@ impl Isa for HeliumIsa {
             let (tap, q) = (i / quads, i % quads);
             for (o, w) in quad.as_chunks::<4>().0.iter().enumerate() {
                 let vector = (o / OUTPUTS * n + tap * vectors + q / 4) * OUTPUTS + o % OUTPUTS;
-                to[vector * VECTOR + q % 4 * 4..][..4].copy_from_slice(&w.map(|w| w.cast_unsigned()));
+                to[vector * VECTOR + q % 4 * 4..][..4].copy_from_slice(&w.map(i8::cast_unsigned));
             }
         }
     }

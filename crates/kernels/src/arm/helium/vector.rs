@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use super::{VECTOR, vectors};
+use super::{OUTPUTS, VECTOR, vectors};
 use crate::rows::depthwise::DepthwiseRow;
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
@@ -139,44 +139,69 @@ unsafe fn multiply_long(row: &GemmRow<'_>, weights: *const u8, run: usize) {
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`]; four biases and scales.
-#[inline(never)]
 pub(super) unsafe fn requantise(
     row: &GemmRow<'_>,
-    (bias, scale): (*const i32, *const f32),
+    parameters: (*const i32, *const f32),
     out: *mut u8,
     channels: usize,
 ) {
-    let ([low, high], zero) = bounds(row.requant);
-    // SAFETY: four sums, biases and scales; stores are predicated by the channels.
+    // SAFETY: passed on.
     unsafe {
-        block!(
-            [
-                "vctp.32 {channels}",
-                "vldrw.u32 q1, [{bias}]",
-                "vldrw.u32 q2, [{scale}]",
-                "vdup.32 q3, {low}",
-                "vdup.32 q4, {high}",
-                "dls lr, {n}",
-                "2:",
-                "vldrw.u32 q0, [{sums}], #16",
-                "vadd.i32 q0, q0, q1",
-                "vcvt.f32.s32 q0, q0",
-                "vmul.f32 q0, q0, q2",
-                "vcvtn.s32.f32 q0, q0",
-                "vqadd.s32 q0, q0, {zero}",
-                "vmax.s32 q0, q0, q3",
-                "vmin.s32 q0, q0, q4",
-                "vpst",
-                "vstrbt.32 q0, [r0]",
-                "add r0, {pitch}",
-                "le lr, 2b",
-            ],
-            channels = in(reg) channels, bias = in(reg) bias, scale = in(reg) scale, low = in(reg) low,
-            high = in(reg) high, n = in(reg) row.pixels, zero = in(reg) zero, pitch = in(reg) row.out_pixel,
-            sums = inout(reg) row.sums => _, inout("r0") out => _
-        );
+        if channels == OUTPUTS {
+            requantise_all(row, parameters, out);
+        } else {
+            requantise_some(row, parameters, out, channels);
+        }
     }
 }
+
+/// Defines the loop over pixels with these stores.
+macro_rules! requantise {
+    ($name:ident($($channels:ident)?), $predicate:literal, [$($store:literal),+]) => {
+        /// # Safety
+        /// As for [`requantise`].
+        #[inline(never)]
+        unsafe fn $name(
+            row: &GemmRow<'_>,
+            (bias, scale): (*const i32, *const f32),
+            out: *mut u8,
+            $($channels: usize)?
+        ) {
+            let ([low, high], zero) = bounds(row.requant);
+            // SAFETY: four sums, biases and scales; the channels of every pixel.
+            unsafe {
+                block!(
+                    [
+                        $predicate,
+                        "vldrw.u32 q1, [{bias}]",
+                        "vldrw.u32 q2, [{scale}]",
+                        "vdup.32 q3, {low}",
+                        "vdup.32 q4, {high}",
+                        "dls lr, {n}",
+                        "2:",
+                        "vldrw.u32 q0, [{sums}], #16",
+                        "vadd.i32 q0, q0, q1",
+                        "vcvt.f32.s32 q0, q0",
+                        "vmul.f32 q0, q0, q2",
+                        "vcvtn.s32.f32 q0, q0",
+                        "vqadd.s32 q0, q0, {zero}",
+                        "vmax.s32 q0, q0, q3",
+                        "vmin.s32 q0, q0, q4",
+                        $($store),+,
+                        "add r0, {pitch}",
+                        "le lr, 2b",
+                    ],
+                    $($channels = in(reg) $channels,)? bias = in(reg) bias, scale = in(reg) scale, low = in(reg) low,
+                    high = in(reg) high, n = in(reg) row.pixels, zero = in(reg) zero, pitch = in(reg) row.out_pixel,
+                    sums = inout(reg) row.sums => _, inout("r0") out => _
+                );
+            }
+        }
+    };
+}
+
+requantise!(requantise_all(), "", ["vstrb.32 q0, [r0]"]);
+requantise!(requantise_some(channels), "vctp.32 {channels}", ["vpst", "vstrbt.32 q0, [r0]"]);
 
 /// Filters a row, 16 elements at a time.
 ///
