@@ -6,7 +6,6 @@ use alloc::string::String;
 use fusionproxy_format::{Activation, Binary, BinaryOp, DType, Finish, Op, Quant};
 
 use super::Writer;
-use super::activation::activated;
 use super::params::Finishing;
 use crate::ProgramError;
 use crate::graph::LANES;
@@ -84,7 +83,7 @@ impl Writer<'_, '_> {
             return format!("({argument})");
         }
         let name = self.name("r");
-        let value = activated(function, "v");
+        let value = self.activated(function, "v");
         self.functions.push_str(&format!("fn {name}(v: vec4<f32>) -> vec4<f32> {{ return {value}; }}\n"));
         format!("{name}({argument})")
     }

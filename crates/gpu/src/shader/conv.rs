@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use fusionproxy_format::{Conv, ConvWeights, DType, Op};
 
 use super::Writer;
-use super::activation::activated;
 use super::combine::finished;
 use super::params::{Finishing, Numbers};
 use crate::ProgramError;
@@ -99,7 +98,7 @@ impl Writer<'_, '_> {
 
     /// A word's sum, as a name, finished.
     pub(super) fn conv_finished(
-        &self,
+        &mut self,
         conv: &Conv<'_>,
         finish: Option<Finishing>,
         sum: &str,
@@ -107,7 +106,7 @@ impl Writer<'_, '_> {
     ) -> String {
         match finish {
             Some(f) => finished(f, &format!("quantise({sum}, bitcast<vec4<f32>>(P[{scale}]), {}u)", f.at)),
-            None => activated(conv.activation, sum),
+            None => self.activated(conv.activation, sum),
         }
     }
 

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use fusionproxy_format::{Blend, DType, Op, TensorId};
 
-use super::activation::float;
 use super::input::{is_byte, to_byte};
 use super::pixel::{Body, groups, main};
 use super::{Bound, Shader, Writer};
@@ -69,11 +68,12 @@ fn blended(body: &mut Body<'_, '_>, blend: &Blend<'_>, inputs: [TensorId; 3]) ->
     let eight_bit = node.dtype == DType::U8;
     let tables = [blend.weight, blend.residual]
         .map(|t| t.filter(|_| eight_bit).map_or(0, |table| body.writer.push_ints(&table[..])));
+    let gain = if eight_bit { String::new() } else { body.writer.number(blend.gain) };
     for (k, value) in values.iter().enumerate() {
         body.text.push_str(&if eight_bit {
             format!("let l{k} = octets({value});\n")
         } else {
-            format!("let w{k} = sigmoid4({value});\nlet r{k} = {} * tanh4({value});\n", float(blend.gain))
+            format!("let w{k} = sigmoid4({value});\nlet r{k} = {gain} * tanh4({value});\n")
         });
     }
     let lane = |prefix: &str, channel: usize| {

@@ -248,7 +248,7 @@ impl Writer<'_, '_> {
                     let at = self.push([[u32::from(pad.quantised) * 0x0101_0101, 0, 0, 0]]);
                     format!("P[{at}u].x")
                 } else {
-                    format!("vec4<f32>({})", super::activation::float(pad.value))
+                    format!("vec4<f32>({})", self.number(pad.value))
                 };
                 format!(
                     "{inside}if (u32(sy) >= {h}u || u32(sx) >= {w}u) {{ return {outside}; }}\nreturn {f}(sy, sx, c);"
