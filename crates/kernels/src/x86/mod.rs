@@ -2,7 +2,7 @@
 //!
 //! Drivers (`gemm`, `depthwise`, …) split an operator into rows and stage what the window needs; they are written once.
 //! Leaf kernels compute a row with the instructions of one set (`isa::Isa`). What has no SIMD kernel runs the scalar one.
-//! `notes.md` says what was measured.
+//! `notes.md` says what was measured, and what was learned from it.
 
 mod avx2;
 mod avx512;

@@ -62,6 +62,17 @@ impl Bytes {
         unsafe { _mm_storeu_si128(to[..16].as_mut_ptr().cast(), self.0) };
     }
 
+    /// The sum of the unsigned bytes.
+    #[inline]
+    pub(super) fn sum(self) -> u32 {
+        // SAFETY: SSE2 belongs to the architecture.
+        unsafe {
+            let halves = _mm_sad_epu8(self.0, _mm_setzero_si128());
+            (_mm_cvtsi128_si32(halves) + _mm_cvtsi128_si32(_mm_unpackhi_epi64(halves, halves)))
+                .cast_unsigned()
+        }
+    }
+
     /// Signed bytes that are less by 128.
     #[inline]
     pub(super) fn flip_signs(self) -> Self {
