@@ -40,3 +40,25 @@ fn group(path: &Path) -> Option<String> {
     });
     Some(name.unwrap_or_else(|| id.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_obstacle_comes_with_its_remedy() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let says = |kind| explain(file.path(), "camera", &io::Error::from(kind)).to_string();
+        let permission = says(io::ErrorKind::PermissionDenied);
+        let id = file.path().metadata().expect("data").gid();
+        let group = group(file.path()).expect("a group");
+        assert!(id != 0 || group == "root", "{group}");
+        assert!(permission.contains(&format!("belongs to group `{group}`")), "{permission}");
+        assert!(permission.contains(&format!("sudo usermod -aG {group} USER")), "{permission}");
+        assert!(
+            says(io::ErrorKind::NotFound)
+                .ends_with("is not there: plug the camera in, or correct the path; waiting for it")
+        );
+        assert!(says(io::ErrorKind::ResourceBusy).contains("in use by another program"));
+    }
+}

@@ -276,3 +276,6 @@ impl<S: Sensor + ?Sized> Sensor for Box<S> {
         (**self).open()
     }
 }
+
+#[cfg(test)]
+mod tests;
