@@ -16,12 +16,14 @@ use crate::graph::Graph;
 pub(crate) const REGISTER_WORDS: usize = 16;
 
 /// A read of a tensor by a dispatch.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Use {
     /// The stored tensor that the dispatch computes.
     root: TensorId,
     /// Whether it is read at other pixels than the one that is computed, or more than once for each.
     shifted: bool,
+    /// How often it is read for each pixel.
+    reads: usize,
 }
 
 /// For each tensor, whether it is stored.
@@ -33,7 +35,7 @@ pub(crate) fn stored(graph: &Graph<'_>) -> Vec<bool> {
         let used = !uses[output].is_empty();
         stored[output] = entry.output == graph.fused || used && must_store(graph, index, &uses[output]);
         let contexts = if stored[output] {
-            vec![Use { root: entry.output, shifted: false }]
+            vec![Use { root: entry.output, shifted: false, reads: 1 }]
         } else {
             uses[output].clone()
         };
@@ -41,10 +43,9 @@ pub(crate) fn stored(graph: &Graph<'_>) -> Vec<bool> {
             let list = &mut uses[usize::from(id)];
             for context in &contexts {
                 let shifted = context.shifted || shifts(graph, index, i);
-                let new = Use { root: context.root, shifted };
-                // The same read twice is one read.
-                if !list.contains(&new) {
-                    list.push(new);
+                match list.iter_mut().find(|u| u.root == context.root && u.shifted == shifted) {
+                    Some(known) => known.reads = known.reads.saturating_add(context.reads),
+                    None => list.push(Use { shifted, ..*context }),
                 }
             }
         }
@@ -55,14 +56,15 @@ pub(crate) fn stored(graph: &Graph<'_>) -> Vec<bool> {
 fn must_store(graph: &Graph<'_>, index: usize, uses: &[Use]) -> bool {
     let entry = &graph.ops[index];
     let output = graph.tensor(entry.output);
-    let once = matches!(uses, [Use { shifted: false, .. }]);
+    let once = matches!(uses, [Use { shifted: false, reads: 1, .. }]);
     match &entry.op {
         Op::Concat | Op::Slice(_) | Op::Pad(_) | Op::PixelShuffle { .. } | Op::Transpose(_) | Op::Reshape => {
             false
         }
         Op::Resize(r) if !interpolates(r) => false,
         Op::Conv(c) | Op::ConvTranspose(c) if !c.geometry.depthwise() => {
-            !once || output.words() > REGISTER_WORDS
+            // In registers, reading twice costs nothing.
+            !matches!(uses, [Use { shifted: false, .. }]) || output.words() > REGISTER_WORDS
         }
         Op::Reduce(r) if r.axis == Axis::Space => {
             // A mean that one invocation a channel reads once need not be finished beforehand.
@@ -70,7 +72,7 @@ fn must_store(graph: &Graph<'_>, index: usize, uses: &[Use]) -> bool {
             !once || !uses.iter().all(tiny)
         }
         Op::Binary(_) | Op::Activation { .. } | Op::PRelu { .. } | Op::Convert(_) => {
-            let unshifted = uses.iter().all(|u| !u.shifted);
+            let unshifted = uses.iter().all(|u| !u.shifted && u.reads == 1);
             // Operands that something else reads as well are stored in any case, and reading them twice costs no more
             // than a dispatch that writes the result.
             let operands_shared = graph.inputs(index).all(|id| {

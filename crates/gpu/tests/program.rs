@@ -2,9 +2,10 @@
 
 mod support;
 
-use fusionproxy_format::Artifact;
+use fusionproxy_format::{Activation, Artifact, Binary, BinaryOp, DType, FixedPoint, Op, Slice};
 use fusionproxy_gpu::{Capabilities, Options, Program, ProgramError, Resource, Role, Source, Target};
 use support::model;
+use support::net::{Net, PLAIN};
 
 /// One form of an adapter and of the frames.
 fn forms() -> Vec<Options> {
@@ -185,4 +186,22 @@ fn limits_of_the_adapter_and_of_the_frame_are_errors_that_name_the_remedy() {
     let small = with(&|o| o.capabilities.binding_bytes = 1 << 20);
     assert!(matches!(small, ProgramError::Binding { limit: 1_048_576, .. }));
     assert!(matches!(with(&|o| o.height = 0), ProgramError::Plan(_)));
+}
+
+#[test]
+fn what_is_read_twice_is_not_computed_twice() {
+    // Doubled sixty times: computing each sum where it is read would take 2^60 steps.
+    let mut net = Net::new(DType::F32);
+    let mut x = net.same(net.visible, 4, 3);
+    for _ in 0..60 {
+        let fixed = FixedPoint { a: 1, b: 1, offset: 0, shift: 0 };
+        let binary =
+            Binary { op: BinaryOp::Add, fixed, scale: 1.0, activation: Activation::None, finish: PLAIN };
+        let shape = net.shape(x);
+        x = net.op(&Op::Binary(binary), &[x, x], shape);
+        x = net.op(&Op::Slice(Slice { start: [0; 3] }), &[x], shape);
+    }
+    let bytes = net.finish(&[x]);
+    let program = Program::new(&bytes.artifact(), Options::new(32, 32)).expect("a program");
+    assert!(program.dispatches().iter().all(|d| d.operators.len() < 8));
 }

@@ -28,7 +28,7 @@ pub(crate) fn pixel(
     let mut writer = Writer::new(graph, stored, options, root, Bound::Tensor(root));
     let node = *graph.tensor(root);
     let size = (node.shape.height, node.shape.width);
-    if !in_registers(&writer, root) {
+    if !in_registers(&writer, root, &mut BTreeMap::new()) {
         // One invocation a word, since no two share work.
         let f = writer.words(root)?;
         let index = writer.index(root, "y", "x", "c");
@@ -69,24 +69,30 @@ pub(super) fn groups(size: (usize, usize), depth: usize) -> [usize; 3] {
 }
 
 /// Whether a tensor's words at the pixel come out of registers: it is a dense convolution that is computed here, or an
-/// element-wise operator on one.
-fn in_registers(writer: &Writer<'_, '_>, id: TensorId) -> bool {
-    if !writer.is_computed(id) {
-        return false;
+/// element-wise operator on one. `known` holds earlier answers.
+fn in_registers(writer: &Writer<'_, '_>, id: TensorId, known: &mut BTreeMap<TensorId, bool>) -> bool {
+    if let Some(answer) = known.get(&id) {
+        return *answer;
     }
     let graph = writer.graph;
-    let Some(entry) = graph.producer(id) else { return false };
     let size = |id: TensorId| (graph.tensor(id).shape.height, graph.tensor(id).shape.width);
-    graph.is_dense(id)
-        || matches!(
-            entry.op,
+    let answer = match graph.producer(id).filter(|_| writer.is_computed(id)) {
+        None => false,
+        Some(_) if graph.is_dense(id) => true,
+        Some(entry) => match entry.op {
             Op::Binary(_)
-                | Op::Activation { .. }
-                | Op::PRelu { .. }
-                | Op::Convert(_)
-                | Op::Concat
-                | Op::Slice(_)
-        ) && entry.inputs.iter().any(|i| size(i.get()) == size(id) && in_registers(writer, i.get()))
+            | Op::Activation { .. }
+            | Op::PRelu { .. }
+            | Op::Convert(_)
+            | Op::Concat
+            | Op::Slice(_) => {
+                entry.inputs.iter().any(|i| size(i.get()) == size(id) && in_registers(writer, i.get(), known))
+            }
+            _ => false,
+        },
+    };
+    known.insert(id, answer);
+    answer
 }
 
 /// Statements that compute one pixel.
@@ -119,12 +125,7 @@ impl<'g, 'a> Body<'g, 'a> {
     }
 
     fn in_registers(&mut self, id: TensorId) -> bool {
-        if let Some(known) = self.registers.get(&id) {
-            return *known;
-        }
-        let result = in_registers(&self.writer, id);
-        self.registers.insert(id, result);
-        result
+        in_registers(&self.writer, id, &mut self.registers)
     }
 
     /// Name of word `k` of a tensor at the pixel.
