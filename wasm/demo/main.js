@@ -13,7 +13,11 @@ const graph = new Graph($("graph"));
 const state = { frames: undefined, own: { visible: undefined, infrared: undefined }, paused: false, stale: true };
 const clock = { start: performance.now(), stopped: 0 };
 
+/** Until when an error stands, however many frames come. */
+let stands = 0;
+
 function report(text, error = false) {
+  if (error) stands = performance.now() + 5000;
   $("status").textContent = text;
   $("status").classList.toggle("error", error);
 }
@@ -99,10 +103,14 @@ $("pause").addEventListener("click", () => {
 
 /** The present Fusion; a change of model or backend makes the next one before it ends this one. */
 let fusion;
+let latest = 0;
 
 async function create() {
+  const turn = ++latest;
   const model = modelOf($("model").value, $("precision").value);
   const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear" });
+  // Another choice was made meanwhile.
+  if (turn !== latest) return next.dispose();
   next.addEventListener("backendchange", () => graph.clear());
   fusion?.dispose();
   fusion = next;
@@ -129,7 +137,7 @@ function present(pair, out, since) {
   const on = `${backend}${threads > 1 ? ` of ${threads}` : ""}, ${kernels}`;
   const text = `${since}${out.width}x${out.height} px, ${model} ${precision} on ${on} (${reason})`;
   // A live region is read out whenever it changes.
-  if ($("status").textContent !== text) report(text);
+  if ($("status").textContent !== text && performance.now() > stands) report(text);
   document.body.dataset.frames = String(shown);
 }
 

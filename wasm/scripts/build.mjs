@@ -20,22 +20,23 @@ const ENABLED = [
 ].map((feature) => `--enable-${feature}`);
 
 /** Compiles a crate of the workspace to `to`. wasm-opt strips, because the linker's target features must last until then. */
-function module(crate, to, { features = "+simd128", cargo = [] } = {}) {
+function module(crate, to, { features = "+simd128", cargo = [], level = "-O2" } = {}) {
   const env = { ...process.env, RUSTFLAGS: `-C target-feature=${features}` };
   // A folder for each set of features, so that one build does not throw away the other's work.
   const folder = join(target, "web", features.replaceAll(/[+,]+/g, "-").slice(1));
   const args = ["build", "--profile", "web", "--package", crate, "--target", "wasm32-unknown-unknown", "--target-dir", folder];
   run("cargo", [...args, ...cargo], { env });
   const built = join(folder, "wasm32-unknown-unknown", "web", `${crate.replaceAll("-", "_")}.wasm`);
-  run(bin("wasm-opt"), ["-Oz", "--converge", ...ENABLED, "--strip-debug", "--strip-producers", built, "-o", to]);
+  run(bin("wasm-opt"), [level, ...ENABLED, "--strip-debug", "--strip-producers", built, "-o", to]);
 }
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 const file = (name) => join(dist, name);
 module("fusionproxy-wasm", file("fusionproxy-full.wasm"), { cargo: ["--features", "full"] });
-module("fusionproxy-wasm", file("fusionproxy.wasm"));
-module("fusionproxy-wasm", file("fusionproxy-relaxed.wasm"), { features: "+simd128,+relaxed-simd" });
+// Every page loads one of these: as small as costs no speed.
+module("fusionproxy-wasm", file("fusionproxy.wasm"), { level: "-Oz" });
+module("fusionproxy-wasm", file("fusionproxy-relaxed.wasm"), { features: "+simd128,+relaxed-simd", level: "-Oz" });
 module("fusionproxy-wasm-gpu", file("fusionproxy-gpu.wasm"));
 copyFileSync(join(here, "..", "models", "ultralight", "ultralight.int8.fpx"), file("ultralight.int8.fpx"));
 run(bin("tsc"), ["-p", "."], { cwd: here });

@@ -58,6 +58,8 @@ export interface Parts {
   readonly workers: number | undefined;
   /** The caller's device, for `"webgpu"`. */
   readonly device: GPUDevice | undefined;
+  /** Whether the choice is the package's: then a GPU that is software is none. */
+  readonly auto: boolean;
   /** Address of `fusionproxy-gpu.wasm`. */
   readonly gpu: URL | undefined;
   readonly open: Open;
@@ -135,6 +137,7 @@ export class Fusion extends EventTarget {
       gain,
       workers,
       device,
+      auto: backend === "auto",
       gpu: platform.wasm.gpu,
       open: platform.open,
       signal,

@@ -43,16 +43,17 @@ interface Program {
 export async function openGpu(parts: Parts): Promise<EngineFactory> {
   const { gpu, open: openFile, signal } = parts;
   if (!gpu) throw new FusionError("unsupported", "this entry has no WebGPU");
-  const device = parts.device ?? (await deviceOf());
+  const device = parts.device ?? (await deviceOf(parts.auto));
   const module = await WebAssembly.compile(await bytesOf(gpu, openFile, { signal }));
   return new GpuFactory(device, parts.device === undefined, module, parts);
 }
 
-async function deviceOf(): Promise<GPUDevice> {
+async function deviceOf(auto: boolean): Promise<GPUDevice> {
   const gpu = typeof navigator === "object" ? navigator.gpu : undefined;
   if (!gpu) throw new FusionError("unsupported", 'this browser or page has no WebGPU (it needs https): use backend "cpu"');
   const adapter = await gpu.requestAdapter();
   if (!adapter) throw new FusionError("device", 'no GPU adapter is given out here: use backend "cpu" or "auto"');
+  if (auto && adapter.info.isFallbackAdapter) throw new FusionError("device", "webgpu is software here");
   const { maxStorageBuffersPerShaderStage, maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
   try {
     return await adapter.requestDevice({
@@ -109,7 +110,8 @@ async function compile(
   { features, limits }: GPUDevice,
 ): Promise<[Program, Uint8Array<ArrayBuffer>]> {
   const c = (await WebAssembly.instantiate(module)).exports as unknown as Compiler;
-  new Uint8Array(c.memory.buffer, c.gpu_model(model.length), model.length).set(model);
+  const at = c.gpu_model(model.length);
+  new Uint8Array(c.memory.buffer, at, model.length).set(model);
   const dot = navigator.gpu.wgslLanguageFeatures.has("packed_4x8_integer_dot_product") ? 1 : 0;
   const { maxStorageBuffersPerShaderStage: buffers, maxStorageBufferBindingSize: binding } = limits;
   const f16 = features.has("shader-f16") ? 1 : 0;
