@@ -75,11 +75,14 @@ impl Case {
                 }
             }
             // A kernel that touches other rows than it said panics.
-            let window = |(buffer, needs): (&Tensor, &Vec<Range<usize>>)| {
-                let Operand { data, quant } = buffer.operand();
-                Operand { data: data.window(needs[y].clone()), quant }
-            };
-            let operands: Vec<_> = buffered.iter().zip(&needs).map(window).collect();
+            let operands: Vec<_> = buffered
+                .iter()
+                .zip(&needs)
+                .map(|(buffer, needs)| {
+                    let Operand { data, quant } = buffer.operand();
+                    Operand { data: data.window(needs[y].clone()), quant }
+                })
+                .collect();
             let call =
                 Call::new(self.op.op(), &operands, output.dst(), self.output_quant).expect("a valid call");
             self.units(backend, &call, y..y + 1);
@@ -127,7 +130,7 @@ impl Case {
     /// Rows of input `i` that output row `y` reads, or `None` if the operator's rows are not local.
     fn rows_needed(&self, i: usize, y: usize) -> Option<Range<usize>> {
         let input = self.inputs[i].shape();
-        match (reads(self.op.op(), i, input, self.output.shape), self.op.op()) {
+        match (reads(&self.op.op(), i, input, self.output.shape), self.op.op()) {
             (Some(reach), _) => Some(reach.rows(&(y..y + 1), input.height)),
             (None, Op::Binary(_)) => Some(0..1),
             _ => None,
