@@ -21,9 +21,13 @@ fn main() {
     let mut memory = Box::new(Aligned([0; 1 << 17]));
     memory.0[..bytes.len()].copy_from_slice(&bytes);
     let artifact = Artifact::new(&memory.0[..bytes.len()]).unwrap_or_else(|e| panic!("{MODEL}: {e}"));
-    let kinds: Vec<_> = (0..artifact.op_count()).filter_map(|i| Some(artifact.op(i).ok()?.op.kind())).collect();
-    let backends: [(&str, &dyn Backend); 3] =
-        [("SCALAR", &Scalar::ALL), ("DSP", &arm::Dsp::<{ u32::MAX }>), ("HELIUM", &arm::Helium::<{ u32::MAX }>)];
+    let kinds: Vec<_> =
+        (0..artifact.op_count()).filter_map(|i| Some(artifact.op(i).ok()?.op.kind())).collect();
+    let backends: [(&str, &dyn Backend); 3] = [
+        ("SCALAR", &Scalar::ALL),
+        ("DSP", &arm::Dsp::<{ u32::MAX }>),
+        ("HELIUM", &arm::Helium::<{ u32::MAX }>),
+    ];
     let mut source = format!(
         "/// The artifact.\npub const MODEL: &str = {MODEL:?};\n\
          /// Height of the frame, px.\npub const HEIGHT: usize = {HEIGHT};\n\
@@ -41,8 +45,15 @@ fn main() {
         let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
         let mut steps = vec![Step::EMPTY; artifact.op_count()];
         let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-        let plan = Plan::new(&artifact, HEIGHT, WIDTH, PlanOptions { workers: 1, schedule: Schedule::SMALLEST }, backend, storage)
-            .unwrap_or_else(|e| panic!("{MODEL}: {e}"));
+        let plan = Plan::new(
+            &artifact,
+            HEIGHT,
+            WIDTH,
+            PlanOptions { workers: 1, schedule: Schedule::Whole },
+            backend,
+            storage,
+        )
+        .unwrap_or_else(|e| panic!("{MODEL}: {e}"));
         source += &format!(
             "/// Bytes of the arena for the backend `{}`.\npub const ARENA_{name}: usize = {};\n",
             backend.name(),

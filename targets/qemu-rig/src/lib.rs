@@ -162,8 +162,15 @@ pub fn run<B: Backend + Copy, const ARENA: usize>(
     let Tables { tensors, steps } = tables;
     let artifact = Artifact::new(&ARTIFACT.0).expect("a good artifact");
     let storage = PlanStorage { tensors, steps };
-    let plan =
-        Plan::new(&artifact, HEIGHT, WIDTH, PlanOptions { workers: 1, schedule: Schedule::SMALLEST }, &backend, storage).expect("a plan");
+    let plan = Plan::new(
+        &artifact,
+        HEIGHT,
+        WIDTH,
+        PlanOptions { workers: 1, schedule: Schedule::Whole },
+        &backend,
+        storage,
+    )
+    .expect("a plan");
     let mut executor = Executor::new(&plan, arena, backend, &Inline).expect("an executor");
     let gain = GainControl::new(GainSettings::DEFAULT).expect("good settings");
     let warp = Warp::resize(INFRARED, (WIDTH, HEIGHT)).expect("a small scale");

@@ -40,11 +40,7 @@ impl<B: i2c::ErrorType> i2c::ErrorType for Metered<'_, B> {
 }
 
 impl<B: I2c> I2c for Metered<'_, B> {
-    fn transaction(
-        &mut self,
-        address: u8,
-        operations: &mut [i2c::Operation<'_>],
-    ) -> Result<(), Self::Error> {
+    fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), Self::Error> {
         self.measure(|bus| bus.transaction(address, operations))
     }
 }

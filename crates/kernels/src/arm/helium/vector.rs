@@ -48,34 +48,42 @@ pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8) {
 /// # Safety
 /// As for [`multiply`].
 unsafe fn multiply_short(row: &GemmRow<'_>, tap: *const u8, weights: *const u8, run: usize) {
-    // SAFETY: loads of activations are predicated by the length of the run; four vectors of weights; four sums a pixel.
+    macro_rules! rows {
+        ([$($load:literal),+]) => {
+            block!(
+                [
+                    "vctp.8 {run}",
+                    "vldrb.u8 q0, [{w}]",
+                    "vldrb.u8 q1, [{w}, #16]",
+                    "vldrb.u8 q2, [{w}, #32]",
+                    "vldrb.u8 q3, [{w}, #48]",
+                    "vmov.i8 q5, #0x80",
+                    "dls lr, {n}",
+                    "2:",
+                    $($load),+,
+                    "add {x}, {step}",
+                    "veor q4, q4, q5",
+                    "vmladav.s8 r0, q0, q4",
+                    "vmladav.s8 r2, q1, q4",
+                    "vmladav.s8 r4, q2, q4",
+                    "vmladav.s8 r12, q3, q4",
+                    "strd r0, r2, [{sums}], #16",
+                    "strd r4, r12, [{sums}, #-8]",
+                    "le lr, 2b",
+                ],
+                run = in(reg) run, w = in(reg) weights, n = in(reg) row.pixels, step = in(reg) row.step,
+                x = inout(reg) tap => _, sums = inout(reg) row.sums => _,
+                out("r0") _, out("r2") _, out("r4") _, out("r12") _
+            )
+        };
+    }
+    // SAFETY: loads of activations are a whole run, or predicated by its length; four vectors of weights; four sums a pixel.
     unsafe {
-        block!(
-            [
-                "vctp.8 {run}",
-                "vldrb.u8 q0, [{w}]",
-                "vldrb.u8 q1, [{w}, #16]",
-                "vldrb.u8 q2, [{w}, #32]",
-                "vldrb.u8 q3, [{w}, #48]",
-                "vmov.i8 q5, #0x80",
-                "dls lr, {n}",
-                "2:",
-                "vpst",
-                "vldrbt.u8 q4, [{x}]",
-                "add {x}, {step}",
-                "veor q4, q4, q5",
-                "vmladav.s8 r0, q0, q4",
-                "vmladav.s8 r2, q1, q4",
-                "vmladav.s8 r4, q2, q4",
-                "vmladav.s8 r12, q3, q4",
-                "strd r0, r2, [{sums}], #16",
-                "strd r4, r12, [{sums}, #-8]",
-                "le lr, 2b",
-            ],
-            run = in(reg) run, w = in(reg) weights, n = in(reg) row.pixels, step = in(reg) row.step,
-            x = inout(reg) tap => _, sums = inout(reg) row.sums => _,
-            out("r0") _, out("r2") _, out("r4") _, out("r12") _
-        );
+        if run == VECTOR {
+            rows!(["vldrb.u8 q4, [{x}]"]);
+        } else {
+            rows!(["vpst", "vldrbt.u8 q4, [{x}]"]);
+        }
     }
 }
 
@@ -147,8 +155,8 @@ pub(super) unsafe fn requantise(
 ) {
     // SAFETY: passed on.
     unsafe {
-        if channels == OUTPUTS {
-            requantise_all(row, parameters, out);
+        if channels == OUTPUTS && row.pixels.is_multiple_of(2) {
+            requantise_pairs(row, parameters, out);
         } else {
             requantise_some(row, parameters, out, channels);
         }
@@ -157,17 +165,17 @@ pub(super) unsafe fn requantise(
 
 /// Defines the loop over pixels with these stores.
 macro_rules! requantise {
-    ($name:ident($($channels:ident)?), $predicate:literal, [$($store:literal),+]) => {
+    ($name:ident($($channels:ident)?), $row:ident.pixels $(/ $part:literal)?, $predicate:literal, [$($store:literal),+]) => {
         /// # Safety
         /// As for [`requantise`].
         #[inline(never)]
         unsafe fn $name(
-            row: &GemmRow<'_>,
+            $row: &GemmRow<'_>,
             (bias, scale): (*const i32, *const f32),
             out: *mut u8,
             $($channels: usize)?
         ) {
-            let ([low, high], zero) = bounds(row.requant);
+            let ([low, high], zero) = bounds($row.requant);
             // SAFETY: four sums, biases and scales; the channels of every pixel.
             unsafe {
                 block!(
@@ -192,16 +200,34 @@ macro_rules! requantise {
                         "le lr, 2b",
                     ],
                     $($channels = in(reg) $channels,)? bias = in(reg) bias, scale = in(reg) scale, low = in(reg) low,
-                    high = in(reg) high, n = in(reg) row.pixels, zero = in(reg) zero, pitch = in(reg) row.out_pixel,
-                    sums = inout(reg) row.sums => _, inout("r0") out => _
+                    high = in(reg) high, n = in(reg) $row.pixels $(/ $part)?, zero = in(reg) zero, pitch = in(reg) $row.out_pixel,
+                    sums = inout(reg) $row.sums => _, inout("r0") out => _
                 );
             }
         }
     };
 }
 
-requantise!(requantise_all(), "", ["vstrb.32 q0, [r0]"]);
-requantise!(requantise_some(channels), "vctp.32 {channels}", ["vpst", "vstrbt.32 q0, [r0]"]);
+requantise!(requantise_some(channels), row.pixels, "vctp.32 {channels}", ["vpst", "vstrbt.32 q0, [r0]"]);
+// All four channels of two pixels a turn.
+requantise!(
+    requantise_pairs(),
+    row.pixels / 2,
+    "",
+    [
+        "vstrb.32 q0, [r0]",
+        "add r0, {pitch}",
+        "vldrw.u32 q0, [{sums}], #16",
+        "vadd.i32 q0, q0, q1",
+        "vcvt.f32.s32 q0, q0",
+        "vmul.f32 q0, q0, q2",
+        "vcvtn.s32.f32 q0, q0",
+        "vqadd.s32 q0, q0, {zero}",
+        "vmax.s32 q0, q0, q3",
+        "vmin.s32 q0, q0, q4",
+        "vstrb.32 q0, [r0]"
+    ]
+);
 
 /// Filters a row, 16 elements at a time.
 ///
