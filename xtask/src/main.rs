@@ -9,6 +9,7 @@ mod models;
 mod setup;
 mod shell;
 mod soak;
+mod suite;
 mod test;
 mod web;
 
@@ -44,6 +45,8 @@ enum Command {
     Board(board::Args),
     /// Simulate a day of a rig's life with random faults.
     Soak(soak::Args),
+    /// Measure latency on every platform that this machine can run or emulate, beside other runtimes.
+    Suite(suite::Args),
     /// Build the npm package and the demo page (wasm/); serve the page or test everything if asked to.
     Web(web::Args),
     /// Race the npm package against onnxruntime-web on the same network in the same browser.
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Command::Models(args) => models::run(&args),
         Command::Board(args) => board::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Suite(args) => suite::run(&args),
         Command::Web(args) => web::run(&args),
         Command::WebBench(args) => web::bench(&args),
     }

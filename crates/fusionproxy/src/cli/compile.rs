@@ -2,20 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 use fusionproxy_compiler::{
-    CalibrationPair, Options, Precision, RangeMethod, Report, Stage, Verification, compile, constants,
+    Options, Precision, RangeMethod, Report, Stage, Verification, compile, constants,
 };
-use fusionproxy_core::align::Warp;
-use fusionproxy_core::frame::{FrameInfo, InfraredFormat, InfraredFrame, Plane};
-use fusionproxy_core::gain::{Follow, GainControl, GainSettings};
-use fusionproxy_eval::pairs::{Pair, Pairing, Samples};
 use fusionproxy_kernels::Scalar;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::table::{self, Table};
-use super::{Size, write};
+use super::{Size, pairs, write};
 
 /// Compile an ONNX fusion network to an .fpx artifact.
 #[derive(clap::Args)]
@@ -104,7 +99,7 @@ enum RangeArg {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let pairs = match &args.calibrate {
-        Some(folder) => load(folder, usize::from(args.pairs), args.json)?,
+        Some(folder) => pairs::load("--calibrate", folder, usize::from(args.pairs), args.json)?,
         None => Vec::new(),
     };
     let options = Options {
@@ -129,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         size: args.size.map(|s| (s.height, s.width)),
         skip_verify: args.skip_verify,
     };
-    let bar = progress_bar(args.json)?;
+    let bar = pairs::progress_bar(args.json)?;
     let mut current = None;
     let compiled = compile(&args.onnx, &options, &pairs, &mut |stage, done, all| {
         if current != Some(stage) {
@@ -158,67 +153,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         print(&compiled.report, &args.output);
     }
     Ok(())
-}
-
-fn progress_bar(hidden: bool) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?;
-    Ok(if hidden { ProgressBar::hidden() } else { ProgressBar::new(1).with_style(style) })
-}
-
-/// Up to `most` pairs of a folder, spread evenly.
-fn load(folder: &Path, most: usize, quiet: bool) -> Result<Vec<CalibrationPair>> {
-    let found = Pairing::under(folder).with_context(|| {
-        format!("--calibrate {} needs the folders vis and ir with pairs of images", folder.display())
-    })?;
-    if let Some(notice) = found.notice() {
-        eprintln!("notice: {notice}");
-    }
-    let all = found.pairs.len();
-    let take = most.min(all);
-    let bar = progress_bar(quiet)?;
-    bar.set_message("loading pairs");
-    bar.set_length(take as u64);
-    let mut pairs = Vec::with_capacity(take);
-    for i in 0..take {
-        pairs.push(prepare(&found.pairs[i * all / take])?);
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(pairs)
-}
-
-/// A pair as the network would see it: 8-bit infrared in visible geometry.
-fn prepare(pair: &Pair) -> Result<CalibrationPair> {
-    let (visible, infrared) = pair.load()?;
-    let (w, h) = (infrared.width, infrared.height);
-    let mut grey = match infrared.samples {
-        Samples::Grey8(grey) => grey,
-        Samples::Grey16(samples) => {
-            let words: Vec<u8> = samples.iter().flat_map(|v| v.to_le_bytes()).collect();
-            let frame = InfraredFrame::new(InfraredFormat::Y16, w, h, w * 2, &words, FrameInfo::STILL)?;
-            let mut gain = GainControl::new(GainSettings::STILL)?;
-            gain.observe(&frame, Follow::Afresh);
-            let mut grey = vec![0; w * h];
-            gain.apply(&frame, 0..h, &mut grey, w)?;
-            grey
-        }
-    };
-    let size = (visible.width, visible.height);
-    if (w, h) != size {
-        let mut stretched = vec![0; size.0 * size.1];
-        Warp::resize((w, h), size)?.run(&Plane::new(w, h, w, &grey)?, 0..size.1, &mut stretched, size.0)?;
-        grey = stretched;
-    }
-    if grey.is_empty() {
-        bail!("{} is empty", pair.infrared.display());
-    }
-    Ok(CalibrationPair {
-        name: pair.name.clone(),
-        width: size.0,
-        height: size.1,
-        visible_rgb: visible.data,
-        infrared: grey,
-    })
 }
 
 fn print(r: &Report, path: &Path) {

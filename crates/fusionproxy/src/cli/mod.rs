@@ -1,18 +1,23 @@
 //! The `fusionproxy` command.
 
+mod bench;
 mod calibrate;
 mod compile;
 mod demo;
 mod explain;
+mod frame;
 mod fuse;
 mod inspect;
 mod model;
+mod networks;
+mod pairs;
 mod peak;
 mod plan;
 mod planned;
 mod sheet;
 mod synthetic;
 mod table;
+mod validate;
 mod write;
 
 use std::process::ExitCode;
@@ -31,7 +36,9 @@ use clap::{Parser, Subcommand};
   fusionproxy fuse --vis street.jpg --ir street_ir.png -o fused.png
   fusionproxy fuse --vis vis/ --ir ir/ -o fused/
   fusionproxy compile net.onnx --precision int8 --calibrate pairs/ -o net.fpx
-  fusionproxy explain net.fpx --size 480x640"
+  fusionproxy explain net.fpx --size 480x640
+  fusionproxy validate --pairs pairs/ --models all --html report.html
+  fusionproxy bench --model ultralight --peers tract"
 )]
 struct Args {
     #[command(subcommand)]
@@ -54,6 +61,10 @@ enum Command {
     Explain(explain::Args),
     /// Show the arena: what lies where, and when.
     Plan(plan::Args),
+    /// Judge the students on a folder of pairs: distance to a reference, fusion metrics, a frozen detector.
+    Validate(validate::Args),
+    /// Time the students beside other runtimes and the limits of this machine.
+    Bench(bench::Args),
 }
 
 /// Runs the command; prints an error and its causes on one line.
@@ -76,6 +87,8 @@ fn run(command: Command) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Validate(args) => validate::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

@@ -6,12 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use image::{DynamicImage, ImageFormat};
 
-/// Writes `bytes` to `path`, replacing what was there only when all of them are on disk.
-pub(crate) fn file(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Fails now if `path` could not be written later, for commands that work long before they write.
+pub(crate) fn expect_folder(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     if !folder.is_dir() {
         bail!("cannot write {}: folder {} does not exist; create it first", path.display(), folder.display());
     }
+    Ok(())
+}
+
+/// Writes `bytes` to `path`, replacing what was there only when all of them are on disk.
+pub(crate) fn file(path: &Path, bytes: &[u8]) -> Result<()> {
+    expect_folder(path)?;
+    let folder = folder_of(path);
     let failed = || format!("cannot write {}", path.display());
     let mut beside = tempfile::Builder::new()
         .prefix(".fusionproxy-")

@@ -1,0 +1,53 @@
+//! Tables between markers of the documentation: `<!-- suite: NAME -->` … `<!-- /suite: NAME -->`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::report::Report;
+use super::write;
+
+/// Writes every table where its markers stand.
+pub(super) fn write_tables(report: &Report) -> Result<()> {
+    let mut tables = vec![
+        ("summary", report.summary_table().markdown()),
+        ("native", report.native_text.trim().to_owned()),
+        ("counts", report.counts_table().markdown()),
+    ];
+    tables.extend(report.node_table().map(|t| ("node", t.markdown())));
+    for file in ["README.md", "docs/performance.md"] {
+        let path = Path::new(file);
+        let mut text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+        for (name, table) in &tables {
+            if let Some(new) = replaced(&text, name, table).with_context(|| file.to_owned())? {
+                text = new;
+                println!("wrote table `{name}` into {file}");
+            }
+        }
+        write(path, &text)?;
+    }
+    Ok(())
+}
+
+/// `text` with `table` between the markers of `name`; `None` where it has none.
+fn replaced(text: &str, name: &str, table: &str) -> Result<Option<String>> {
+    let (open, close) = (format!("<!-- suite: {name} -->"), format!("<!-- /suite: {name} -->"));
+    let Some((before, rest)) = text.split_once(&open) else { return Ok(None) };
+    let Some((_, after)) = rest.split_once(&close) else { bail!("the marker `{open}` has no `{close}`") };
+    Ok(Some(format!("{before}{open}\n{}\n{close}{after}", table.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replaced;
+
+    #[test]
+    fn only_what_is_between_is_replaced() {
+        let text = "a\n<!-- suite: x -->\nold\n<!-- /suite: x -->\nb";
+        let new = replaced(text, "x", "| t |\n").expect("closed").expect("there");
+        assert_eq!(new, "a\n<!-- suite: x -->\n| t |\n<!-- /suite: x -->\nb");
+        assert_eq!(replaced(&new, "x", "| t |").expect("closed").as_deref(), Some(&new[..]));
+        assert_eq!(replaced(text, "y", "t").expect("none"), None);
+        assert!(replaced("<!-- suite: x -->", "x", "t").is_err());
+    }
+}

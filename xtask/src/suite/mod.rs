@@ -1,0 +1,117 @@
+//! The latency suite: every platform that this machine can run or emulate, one report.
+
+mod emulated;
+mod gate;
+mod markers;
+mod native;
+mod peers;
+mod report;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use self::report::Report;
+
+/// Where results lie until they are written into the repository.
+const OUT: &str = "target/suite";
+/// The committed results that later ones are held against.
+const BASELINE: &str = "benches/baseline";
+
+/// What `cargo xtask suite` measures, and what becomes of it.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Platforms: this CPU (`fusionproxy bench`, peers in turns), wasm32 in Node, aarch64 under qemu-user and
+Cortex-M7 and M55 in QEMU (instructions a frame: emulators say nothing of time). What cannot run is named in the report.
+
+Examples:
+  cargo xtask suite
+  cargo xtask suite --install
+  cargo xtask suite --model ultralight,nano --gate"
+)]
+pub(crate) struct Args {
+    /// Students: `all` or names.
+    #[arg(long, default_value = "all")]
+    model: String,
+    /// Frames to time.
+    #[arg(long, default_value_t = 15)]
+    frames: u32,
+    /// Install the other runtimes and measure nothing.
+    #[arg(long)]
+    install: bool,
+    /// Measure without other runtimes.
+    #[arg(long)]
+    no_peers: bool,
+    /// Fail where the results are worse than benches/baseline: ratios to peers and exact counts, not milliseconds.
+    #[arg(long)]
+    gate: bool,
+    /// Write the results to benches/baseline, and the tables into README.md and docs/performance.md.
+    #[arg(long)]
+    write: bool,
+}
+
+/// Runs everything that can run here.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    std::fs::create_dir_all(OUT).with_context(|| format!("cannot make {OUT}"))?;
+    let mut report = Report::default();
+    if !args.no_peers {
+        step("other runtimes");
+        report.skipped.extend(peers::install()?);
+        if args.install {
+            return Ok(());
+        }
+    }
+    step("this CPU");
+    native::bench(args, &mut report)?;
+    step("wasm32 in Node");
+    report.node = attempt("wasm32 in Node", native::node(args.frames), &mut report.skipped);
+    step("aarch64 under qemu-user");
+    let counts = emulated::aarch64(&args.model);
+    report.aarch64 = attempt("aarch64 under qemu-user", counts, &mut report.skipped).unwrap_or_default();
+    for board in ["qemu-m7", "qemu-m55"] {
+        step(board);
+        report.cortex_m.extend(attempt(board, emulated::cortex_m(board), &mut report.skipped));
+    }
+
+    let out = Path::new(OUT);
+    write(&out.join("report.json"), &serde_json::to_string_pretty(&report.json())?)?;
+    write(&out.join("report.html"), &report.html())?;
+    for skipped in &report.skipped {
+        println!("SKIPPED: {skipped}");
+    }
+    if args.gate {
+        step("against the baseline");
+        gate::hold(&report, &read(&Path::new(BASELINE).join("counts.json"))?)?;
+    }
+    if args.write {
+        markers::write_tables(&report)?;
+        std::fs::create_dir_all(BASELINE).with_context(|| format!("cannot make {BASELINE}"))?;
+        write(&Path::new(BASELINE).join("counts.json"), &serde_json::to_string_pretty(&report.counts())?)?;
+        write(
+            &Path::new(BASELINE).join("native.json"),
+            &serde_json::to_string_pretty(&json!(report.native))?,
+        )?;
+    }
+    println!("\nreport: {OUT}/report.html");
+    Ok(())
+}
+
+/// The result, or a line that says why there is none.
+fn attempt<T>(what: &str, result: Result<T>, skipped: &mut Vec<String>) -> Option<T> {
+    result.map_err(|error| skipped.push(format!("{what}: {error:#}"))).ok()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, format!("{}\n", text.trim_end()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+}
+
+fn step(name: &str) {
+    println!("\n=== {name}");
+}

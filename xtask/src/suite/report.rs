@@ -1,0 +1,169 @@
+//! What was measured, as JSON, Markdown and HTML.
+
+use fusionproxy_eval::report::{Bars, Cell, Column, Page, Table};
+use serde_json::{Value, json};
+
+/// Everything that was measured.
+#[derive(Default)]
+pub(super) struct Report {
+    /// Rows of `fusionproxy bench`.
+    pub(super) native: Vec<Value>,
+    /// What it printed: the machine's limits and the table.
+    pub(super) native_text: String,
+    pub(super) node: Option<Value>,
+    pub(super) aarch64: Vec<Value>,
+    pub(super) cortex_m: Vec<Value>,
+    /// What could not be measured, and why.
+    pub(super) skipped: Vec<String>,
+}
+
+impl Report {
+    /// All of it.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "native": self.native,
+            "node": self.node,
+            "aarch64": self.aarch64,
+            "cortex_m": self.cortex_m,
+            "skipped": self.skipped,
+        })
+    }
+
+    /// What every machine counts alike: rows with exact instructions.
+    pub(super) fn counts(&self) -> Vec<Value> {
+        self.aarch64.iter().chain(&self.cortex_m).cloned().collect()
+    }
+
+    /// Instructions of emulated CPUs.
+    pub(super) fn counts_table(&self) -> Table {
+        let mut columns = ["model", "precision", "frame", "CPU", "kernels"].map(Column::text).to_vec();
+        columns.push(Column::number("M instructions a frame", 1));
+        columns.push(Column::number("per MAC", 2));
+        let mut table = Table::new(columns);
+        for row in self.counts() {
+            let text = |key: &str| Cell::from(row[key].as_str().unwrap_or("scalar"));
+            table.row(vec![
+                text("model"),
+                text("precision"),
+                format!("{}x{}", row["height"], row["width"]).into(),
+                text("cpu"),
+                text("kernels"),
+                row["instructions"].as_f64().map(|n| n / 1e6).into(),
+                row["instructions_per_mac"].as_f64().into(),
+            ]);
+        }
+        table
+    }
+
+    /// The npm package in Node.
+    pub(super) fn node_table(&self) -> Option<Table> {
+        let row = self.node.as_ref()?;
+        let mut columns = ["model", "precision", "frame", "Node", "kernels"].map(Column::text).to_vec();
+        columns.extend(["median ms", "min ms"].map(|t| Column::number(t, 2)));
+        let mut table = Table::new(columns);
+        let text = |key: &str| Cell::from(row[key].as_str().unwrap_or_default());
+        table.row(vec![
+            text("model"),
+            text("precision"),
+            format!("{}x{}", row["height"], row["width"]).into(),
+            text("node"),
+            text("kernels"),
+            row["median_ms"].as_f64().into(),
+            row["min_ms"].as_f64().into(),
+        ]);
+        Some(table)
+    }
+
+    /// Our rows of this CPU beside the fastest other runtime, one line a student, precision and number of threads.
+    pub(super) fn summary_table(&self) -> Table {
+        let mut columns = ["student", "precision"].map(Column::text).to_vec();
+        columns.extend([("threads", 0), ("median ms", 2)].map(|(t, d)| Column::number(t, d)));
+        columns.push(Column::text("fastest other runtime"));
+        columns.extend(
+            [("its ms", 2), ("ratio", 2), ("arena KiB", 0), ("allocations", 0), ("PSNR to f32, dB", 1)]
+                .map(|(t, d)| Column::number(t, d)),
+        );
+        let mut table = Table::new(columns);
+        for row in self.native.iter().filter(|r| r["runtime"] == "fusionproxy") {
+            let best = best_peer(row, &self.native);
+            let ms = |row: &Value| row["median_ms"].as_f64();
+            let name = best.map(|b| {
+                let word = |key: &str| b[key].as_str().unwrap_or_default().to_owned();
+                Cell::from(format!("{} {}", word("runtime"), word("precision")))
+            });
+            table.row(vec![
+                row["model"].as_str().unwrap_or_default().into(),
+                row["precision"].as_str().unwrap_or_default().into(),
+                row["threads"].as_f64().into(),
+                ms(row).into(),
+                name.unwrap_or(Cell::None),
+                best.and_then(ms).into(),
+                best.and_then(|b| Some(ms(row)? / ms(b)?)).into(),
+                row["arena_bytes"].as_f64().map(|b| b / 1024.0).into(),
+                row["allocations"].as_f64().into(),
+                row["psnr_f32"].as_f64().into(),
+            ]);
+        }
+        table
+    }
+
+    /// One file with everything.
+    pub(super) fn html(&self) -> String {
+        let machine = self.native_text.lines().next().unwrap_or_default();
+        let mut page = Page::new("fusionproxy on every platform", machine);
+        page.section("This CPU").table(&self.summary_table());
+        let mut ratios = Bars::new("Median in parts of the fastest other runtime's", "");
+        for row in self.native.iter().filter(|r| r["runtime"] == "fusionproxy") {
+            if let Some((own, peer)) = best_peer(row, &self.native)
+                .and_then(|b| row["median_ms"].as_f64().zip(b["median_ms"].as_f64()))
+            {
+                let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+                let label = format!("{} {}, {}", word("model"), word("precision"), row["threads"]);
+                ratios = ratios.bar(&label, own / peer, row["precision"].as_str());
+            }
+        }
+        page.bars(&ratios).section("All runtimes").verbatim(&self.native_text);
+        page.section("Emulated CPUs").table(&self.counts_table());
+        if let Some(table) = self.node_table() {
+            page.section("wasm32 in Node").table(&table);
+        }
+        if !self.skipped.is_empty() {
+            page.section("Not measured");
+            for line in &self.skipped {
+                page.text(line);
+            }
+        }
+        page.finish()
+    }
+}
+
+/// The fastest other runtime on the same task whose frame is the f32 network's, as `fusionproxy bench` counts it.
+fn best_peer<'r>(row: &Value, rows: &'r [Value]) -> Option<&'r Value> {
+    let task = |r: &Value| ["model", "height", "width", "threads"].map(|k| r[k].clone());
+    rows.iter()
+        .filter(|r| r["runtime"] != "fusionproxy" && task(r) == task(row))
+        .filter(|r| r["psnr_f32"].as_f64().is_none_or(|db| db >= 50.0))
+        .min_by(|a, b| {
+            let ms = |r: &Value| r["median_ms"].as_f64().unwrap_or(f64::INFINITY);
+            ms(a).total_cmp(&ms(b))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_name_the_best_right_peer() {
+        let row = |runtime: &str, ms: f64, db: f64| {
+            json!({"runtime": runtime, "model": "m", "precision": "int8", "height": 2, "width": 3, "threads": 1,
+                "median_ms": ms, "min_ms": ms, "psnr_f32": db, "arena_bytes": 2048, "allocations": 0.0})
+        };
+        let native = vec![row("fusionproxy", 2.0, 45.0), row("a", 8.0, 90.0), row("b", 1.0, 20.0)];
+        let report = Report { native, skipped: vec!["x".into()], ..Report::default() };
+        let table = report.summary_table().markdown();
+        assert!(table.contains("a int8") && table.contains("0.25"), "{table}");
+        assert!(report.html().contains("Not measured"));
+        assert!(report.node_table().is_none() && report.counts().is_empty());
+    }
+}
