@@ -52,13 +52,14 @@ fn cases() -> Vec<(NamedBytes, (usize, usize), Picture)> {
 
 /// The backends of this architecture, the specification first.
 fn backends() -> Vec<&'static dyn Backend> {
-    let scalar: &dyn Backend = &Scalar::ALL;
+    let mut backends: Vec<&dyn Backend> = vec![&Scalar::ALL];
     #[cfg(target_arch = "x86_64")]
-    return [scalar].into_iter().chain(fusionproxy_kernels::x86::backends()).collect();
+    backends.extend(fusionproxy_kernels::x86::backends());
+    #[cfg(target_arch = "aarch64")]
+    backends.extend(fusionproxy_kernels::aarch64::backends());
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    return [scalar].into_iter().chain(fusionproxy_kernels::wasm::backends()).collect();
-    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
-    vec![scalar]
+    backends.extend(fusionproxy_kernels::wasm::backends());
+    backends
 }
 
 fn hash(bytes: &[u8]) -> u32 {
