@@ -33,10 +33,11 @@ pub(super) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { v }
 }
 
-/// 1 / (1 + exp(-x))
+/// 1 / (1 + exp(-x)), 0 where the exponential is at its limit: an infinity times it is then not a number, as it has to be.
 #[inline(always)]
 pub(super) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    let v = 1.0 / (1.0 + exp(-x));
+    if x < -88.3 { 0.0 } else { v }
 }
 
 /// tanh(x), by a polynomial near 0, where the quotient would cancel.
