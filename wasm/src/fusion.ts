@@ -146,8 +146,12 @@ export class Fusion extends EventTarget {
     const first = backend === "auto" ? names[0]! : backend;
     const begin = async () => {
       const factory = await make(first);
-      // A model that is none is found now and not with the first frame.
-      return { factory, engine: await factory.create(sizes ?? { visible: PROBE, infrared: PROBE }) };
+      if (sizes) return { factory, engine: await factory.create(sizes) };
+      // A model that is none is found now and not with the first frame, on the backend that is ready soonest.
+      const probe = first === names[0] ? factory : await make(names[0]!);
+      const engine = await probe.create({ visible: PROBE, infrared: PROBE });
+      if (probe !== factory) probe.dispose?.();
+      return { factory, engine };
     };
     const { factory, engine } = await begin().catch(async (e: unknown) => {
       const { full } = platform.wasm;

@@ -234,8 +234,8 @@ class GpuEngine implements Engine {
   }
 
   #alive(): void {
-    if (this.#disposed) throw new FusionError("disposed", "this Fusion was disposed of: create another");
     if (this.#gone) throw new FusionError("device", `the GPU was lost: ${this.#gone}: fuse the frame again`);
+    if (this.#disposed) throw new FusionError("disposed", "this Fusion was disposed of: create another");
   }
 
   dispose(): void {
