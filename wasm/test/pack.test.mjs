@@ -127,6 +127,6 @@ test("the first load is 150 kB at most", async () => {
   const files = paths.filter((p) => /\.(js|wasm|fpx)$/.test(p));
   assert.equal(files.length, 3, files.join());
   const bytes = files.reduce((sum, p) => sum + gzipSync(readFileSync(join(root, "out", p)), { level: 9 }).length, 0);
-  assert.ok(bytes <= 150 * 1024, `${bytes} bytes`);
+  assert.ok(bytes <= 150_000, `${bytes} bytes`);
   console.log(`# first load: ${bytes} bytes gzipped`);
 });
