@@ -1,6 +1,6 @@
 //! Cortex-M kernels: the DSP extension of Cortex-M4, M7 and M33, and Helium of Cortex-M55 and M85.
 //!
-//! The drivers are those of [`crate::rows`]. The leaf kernels are written over single instructions that have a twin in
+//! The drivers are those of `crate::rows`. The leaf kernels are written over single instructions that have a twin in
 //! plain Rust, so that these backends exist on every machine: a host plans with them for a microcontroller, and the
 //! differential tests run the drivers and the layouts on the host. The instructions themselves are tested in an emulator.
 
