@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod bad_input;
+mod bench;
 mod calibrate;
 mod compile;
 mod fuse;
 mod reports;
 mod support;
+mod validate;

@@ -47,7 +47,7 @@ fn explain_names_a_kernel_for_every_operator_and_counts_no_allocation() {
 #[test]
 fn help_has_examples() {
     let dir = folder();
-    for command in ["demo", "fuse", "compile", "inspect", "explain", "plan"] {
+    for command in ["demo", "fuse", "compile", "inspect", "explain", "plan", "validate", "bench"] {
         let run = fusionproxy(dir.path(), &[command, "--help"]);
         assert!(run.ok && run.stdout.contains("Examples:"), "{command}");
     }
