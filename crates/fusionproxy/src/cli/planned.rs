@@ -23,17 +23,21 @@ impl<'a> Tables<'a> {
         workers: usize,
         backend: &dyn Backend,
     ) -> Result<Plan<'a, 's>> {
+        self.plan_with(artifact, size, PlanOptions { workers, ..PlanOptions::default() }, backend)
+    }
+
+    /// Plans `artifact` for frames of `size`, as `options` say.
+    pub(crate) fn plan_with<'s>(
+        &'s mut self,
+        artifact: &Artifact<'a>,
+        size: Size,
+        options: PlanOptions,
+        backend: &dyn Backend,
+    ) -> Result<Plan<'a, 's>> {
         self.tensors.resize(artifact.tensor_count(), TensorSlot::EMPTY);
         self.steps.resize(artifact.op_count(), Step::EMPTY);
         let storage = PlanStorage { tensors: &mut self.tensors, steps: &mut self.steps };
-        Ok(Plan::new(
-            artifact,
-            size.height,
-            size.width,
-            PlanOptions { workers, ..PlanOptions::default() },
-            backend,
-            storage,
-        )?)
+        Ok(Plan::new(artifact, size.height, size.width, options, backend, storage)?)
     }
 }
 

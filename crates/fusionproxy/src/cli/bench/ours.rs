@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use fusionproxy_core::executor::{Executor, Visible};
 use fusionproxy_core::frame::{Plane, RgbImage};
+use fusionproxy_core::plan::{PlanOptions, Schedule};
 use fusionproxy_format::Artifact;
 use fusionproxy_kernels::Workers;
 
@@ -31,6 +32,26 @@ impl<'n> Prepared<'n> {
     }
 }
 
+/// The fused frame before it is rounded to 8 bits, which only a plan of whole tensors keeps.
+fn unrounded(
+    artifact: &Artifact<'_>,
+    pool: &Pool,
+    size: Size,
+    visible: Visible<'_>,
+    infrared: Plane<'_>,
+) -> Result<Vec<f32>> {
+    let mut tables = Tables::default();
+    let options = PlanOptions { workers: pool.count(), schedule: Schedule::Whole };
+    let plan = tables.plan_with(artifact, size, options, best_backend())?;
+    let mut arena = AlignedBytes::zeroed(plan.arena_bytes());
+    let mut executor = Executor::new(&plan, arena.as_mut(), best_backend(), pool)?;
+    let stride = size.width * executor.fused_channels();
+    executor.run(visible, infrared, &mut vec![0; size.height * stride], stride)?;
+    let mut out = vec![0.0; size.height * stride];
+    executor.read_fused_f32(&mut out)?;
+    Ok(out)
+}
+
 /// An executor with the frame that it fuses.
 pub(super) struct Ours<'p> {
     pub(super) precision: &'static str,
@@ -41,6 +62,8 @@ pub(super) struct Ours<'p> {
     infrared: Plane<'p>,
     fused: Vec<u8>,
     stride: usize,
+    /// The result before it is rounded to 8 bits.
+    exact: Vec<f32>,
     frames: usize,
     allocations: u64,
 }
@@ -50,13 +73,15 @@ impl<'p> Ours<'p> {
     pub(super) fn new(prepared: &'p mut Prepared<'_>, size: Size, pair: &'p synthetic::Pair) -> Result<Self> {
         let Size { height, width } = size;
         let Prepared { precision, artifact, pool, tables, arena } = prepared;
-        let plan = tables.plan(artifact, size, pool.count(), best_backend())?;
-        *arena = AlignedBytes::zeroed(plan.arena_bytes());
-        let executor = Executor::new(&plan, arena.as_mut(), best_backend(), *pool)?;
         let visible = match artifact.tensor(artifact.visible())?.channels {
             3 => Visible::Rgb(RgbImage::new(width, height, width * 3, &pair.visible)?),
             _ => Visible::Luma(Plane::new(width, height, width, &pair.luma)?),
         };
+        let infrared = Plane::new(width, height, width, &pair.infrared)?;
+        let exact = unrounded(artifact, pool, size, visible, infrared)?;
+        let plan = tables.plan(artifact, size, pool.count(), best_backend())?;
+        *arena = AlignedBytes::zeroed(plan.arena_bytes());
+        let executor = Executor::new(&plan, arena.as_mut(), best_backend(), *pool)?;
         let stride = width * executor.fused_channels();
         Ok(Self {
             precision: *precision,
@@ -64,9 +89,10 @@ impl<'p> Ours<'p> {
             macs: total_macs(&plan),
             executor,
             visible,
-            infrared: Plane::new(width, height, width, &pair.infrared)?,
+            infrared,
             fused: vec![0; height * stride],
             stride,
+            exact,
             frames: 0,
             allocations: 0,
         })
@@ -93,10 +119,7 @@ impl Contender for Ours<'_> {
     }
 
     fn output(&mut self) -> Result<Vec<f32>> {
-        self.executor.run(self.visible, self.infrared, &mut self.fused, self.stride)?;
-        let mut out = vec![0.0; self.fused.len()];
-        self.executor.read_fused_f32(&mut out)?;
-        Ok(out)
+        Ok(self.exact.clone())
     }
 
     fn allocations(&self) -> Option<f64> {
