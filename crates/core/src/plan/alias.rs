@@ -239,10 +239,12 @@ fn attach(
     layout: Layout,
     start: usize,
 ) -> Option<()> {
-    let t = tensors.get_mut(usize::from(tensor)).filter(|t| !t.sharing.never_with_input)?;
+    let t = get(tensors, tensor).filter(|t| !t.sharing.never_with_input)?;
+    let (last, own) = (t.last, t.own);
+    get(tensors, buffer).filter(|root| root.life.goes_with(own))?;
+    let t = tensors.get_mut(usize::from(tensor))?;
     (t.buffer, t.layout, t.start) = (buffer, layout, start);
     t.sharing.with_input = true;
-    let (last, own) = (t.last, t.own);
     let root = tensors.get_mut(usize::from(buffer))?;
     root.until = root.until.max(last);
     root.life = root.life.join(own);
@@ -258,7 +260,8 @@ fn concat(tensors: &mut [TensorSlot<'_>], part: TensorId, whole: TensorId, chann
     let (buffer, old, new) = (t.buffer, root.layout, get(tensors, whole)?.layout);
     let (from, until, tail, life) = (root.from, root.until, root.tail, root.life);
     let fills = t.start == 0 && t.layout == root.layout;
-    if !fills || root.rigid || buffer == whole || life.reloaded {
+    let apart = life.reloaded || !get(tensors, whole)?.life.goes_with(life);
+    if !fills || root.rigid || buffer == whole || apart {
         return None;
     }
     tensors.get_mut(usize::from(part))?.sharing.in_concat = true;

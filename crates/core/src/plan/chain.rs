@@ -181,10 +181,11 @@ fn keep(tensors: &mut [TensorSlot<'_>], steps: &[Step<'_>], images: [TensorId; 2
         }
     }
     for id in images {
-        if let Some(t) = get_mut(tensors, id)
-            && (t.own.kept || t.first == u32::MAX)
-        {
-            (t.first, t.own.reloaded) = (0, false);
+        if let Some(t) = get_mut(tensors, id) {
+            t.own.streamed = !t.own.kept && t.first != u32::MAX;
+            if !t.own.streamed {
+                (t.first, t.own.reloaded) = (0, false);
+            }
         }
     }
 }

@@ -61,10 +61,13 @@ pub(super) struct Life {
     pub(super) elsewhere: i32,
     /// Several chains read it: an input image, which each of them loads again.
     pub(super) reloaded: bool,
+    /// An input image that is loaded strip by strip: it needs memory of its chain.
+    pub(super) streamed: bool,
 }
 
 impl Life {
-    pub(super) const KEPT: Self = Self { kept: true, ahead: 0, low: 0, elsewhere: 0, reloaded: false };
+    pub(super) const KEPT: Self =
+        Self { kept: true, ahead: 0, low: 0, elsewhere: 0, reloaded: false, streamed: false };
 
     /// That of two tensors in one buffer.
     pub(super) fn join(self, other: Self) -> Self {
@@ -74,7 +77,13 @@ impl Life {
             low: self.low.min(other.low),
             elsewhere: self.elsewhere.max(other.elsewhere),
             reloaded: self.reloaded || other.reloaded,
+            streamed: self.streamed || other.streamed,
         }
+    }
+
+    /// Whether two tensors may lie in one buffer.
+    pub(super) fn goes_with(self, other: Self) -> bool {
+        !(self.streamed && other.kept || self.kept && other.streamed)
     }
 
     /// Rows that a ring has to hold of a tensor of `height`.
