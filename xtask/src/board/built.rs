@@ -19,8 +19,7 @@ pub(crate) struct Built {
 
 /// Builds the board; with `json`, the last line is an object with its sizes.
 pub(crate) fn run(board: &Built, json: bool) -> Result<()> {
-    let mut build =
-        command(&["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", TARGET_DIR]);
+    let mut build = command(&["cargo", "build", "--quiet", "--release", "--target-dir", TARGET_DIR]);
     build.current_dir(format!("targets/{}", board.name));
     shell_run(build)?;
     let path = format!("target/targets/thumbv7em-none-eabihf/release/fusionproxy-{}", board.name);
