@@ -41,21 +41,17 @@ fn main() {
         artifact.op_count(),
         kernel_set(&kinds, &[DType::U8]),
     );
-    for (name, backend) in backends {
+    // Whole tensors take the fewest instructions, the shortest strips the least memory.
+    let schedules = [("", Schedule::Whole), ("_SMALLEST", Schedule::SMALLEST)];
+    for ((name, backend), (suffix, schedule)) in backends.iter().flat_map(|b| schedules.map(|s| (b, s))) {
         let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
         let mut steps = vec![Step::EMPTY; artifact.op_count()];
         let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
-        let plan = Plan::new(
-            &artifact,
-            HEIGHT,
-            WIDTH,
-            PlanOptions { workers: 1, schedule: Schedule::Whole },
-            backend,
-            storage,
-        )
-        .unwrap_or_else(|e| panic!("{MODEL}: {e}"));
+        let options = PlanOptions { workers: 1, schedule };
+        let plan = Plan::new(&artifact, HEIGHT, WIDTH, options, *backend, storage)
+            .unwrap_or_else(|e| panic!("{MODEL}: {e}"));
         source += &format!(
-            "/// Bytes of the arena for the backend `{}`.\npub const ARENA_{name}: usize = {};\n",
+            "/// Bytes of the arena for the backend `{}`, {schedule:?}.\npub const ARENA_{name}{suffix}: usize = {};\n",
             backend.name(),
             plan.arena_bytes()
         );

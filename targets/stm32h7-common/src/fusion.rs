@@ -23,7 +23,7 @@ mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));
 }
 
-use model::{ARENA_DSP, ARTIFACT_BYTES, HEIGHT, KERNELS, STEPS, TENSORS, WIDTH};
+use model::{ARENA_DSP_SMALLEST, ARTIFACT_BYTES, HEIGHT, KERNELS, STEPS, TENSORS, WIDTH};
 
 const _: () = assert!(WIDTH == VISIBLE.0 && HEIGHT == VISIBLE.1, "the artifact is planned for another frame");
 
@@ -34,13 +34,13 @@ static ARTIFACT: Flash = Flash(*include_bytes!("../../../models/nano/nano.int8.f
 
 /// The activations.
 #[repr(C, align(64))]
-pub struct Arena([u8; ARENA_DSP]);
+pub struct Arena([u8; ARENA_DSP_SMALLEST]);
 
 impl Arena {
     /// Zeros, which take no room in flash.
     #[must_use]
     pub const fn new() -> Self {
-        Self([0; ARENA_DSP])
+        Self([0; ARENA_DSP_SMALLEST])
     }
 }
 
