@@ -13,16 +13,9 @@ use embassy_time::Delay;
 use embedded_hal_bus::spi::ExclusiveDevice;
 use fusionproxy_board::camera::Output as PixelOutput;
 use fusionproxy_board::camera::arducam::{self, ArduCam};
-use fusionproxy_board::lepton::{self, AsyncLepton, Model};
 use fusionproxy_stm32h7::VISIBLE;
-use fusionproxy_stm32h7::dma::{Cache, DmaMemory, DmaReader};
-
-/// The thermal module: 80 x 60 px. The six frames in memory of a Lepton 3.x would not fit the AXI SRAM.
-pub(crate) const LEPTON: Model = Model::Lepton2;
-/// Packets in one transfer.
-pub(crate) const PACKETS: usize = 20;
-/// Words of a transfer: packets of 164 bytes, in whole cache lines.
-pub(crate) const DMA_WORDS: usize = (PACKETS * 164).next_multiple_of(32) / 4;
+use fusionproxy_stm32h7::dma::{Cache, DmaMemory};
+use fusionproxy_stm32h7::thermal::{self, DMA_WORDS};
 
 bind_interrupts!(struct Interrupts {
     DMA1_STREAM0 => dma::InterruptHandler<peripherals::DMA1_CH0>;
@@ -33,7 +26,7 @@ bind_interrupts!(struct Interrupts {
 type VospiBus = ExclusiveDevice<Spi<'static, Async, Master>, Output<'static>, Delay>;
 type Wire = I2c<'static, Blocking, I2cMaster>;
 /// The thermal camera.
-pub(crate) type Thermal = AsyncLepton<DmaReader<'static, VospiBus, DMA_WORDS>, BlockingAsync<Wire>, PACKETS>;
+pub(crate) type Thermal = thermal::Thermal<VospiBus, BlockingAsync<Wire>>;
 /// The visible camera.
 pub(crate) type Visible =
     ArduCam<ExclusiveDevice<Spi<'static, Blocking, Master>, Output<'static>, Delay>, Wire>;
@@ -97,8 +90,7 @@ impl Board {
         let mut fast = i2c::Config::default();
         fast.frequency = Hertz(400_000);
         let cci = I2c::new_blocking(p.I2C2, p.PF1, p.PF0, fast);
-        let settings = lepton::Settings::new(LEPTON);
-        let thermal = AsyncLepton::new(DmaReader::new(device, dma, cache), BlockingAsync::new(cci), settings);
+        let thermal = thermal::driver(device, BlockingAsync::new(cci), dma, cache);
 
         let mut fifo = spi::Config::default();
         fifo.mode = spi::MODE_0;

@@ -12,22 +12,16 @@ use {defmt_rtt as _, panic_probe as _};
 #[rtic::app(device = embassy_stm32::pac, peripherals = false, dispatchers = [UART7, UART8])]
 mod app {
     use embassy_stm32::gpio::Output;
-    use fusionproxy_board::rig::{Policy, Rig, Watch};
-    use fusionproxy_core::frame::InfraredFormat;
+    use fusionproxy_board::rig::Rig;
     use fusionproxy_stm32h7::dma::{Cache, DmaMemory};
-    use fusionproxy_stm32h7::fusion::{Arena, Tables, buffer_bytes, with_fusion};
+    use fusionproxy_stm32h7::fusion::{self, Arena, BUFFER_BYTES, Memory, POLICY, Tables};
     use fusionproxy_stm32h7::relay::{FrameSender, Relay, Relayed, Slot};
+    use fusionproxy_stm32h7::thermal::{DMA_WORDS, INFRARED_BYTES, Infrared};
     use fusionproxy_stm32h7::usb::{Picture, PictureReceiver, PictureSender, Pictures, Port};
-    use fusionproxy_stm32h7::{VISIBLE_BYTES, now_us, sensor, usb};
+    use fusionproxy_stm32h7::{VISIBLE_BYTES, sensor, usb};
     use static_cell::{ConstStaticCell, StaticCell};
 
-    use crate::board::{Board, DMA_WORDS, Thermal, UsbDriver, Visible};
-
-    /// Width and height of the thermal frames, px, and their bytes.
-    const INFRARED: (usize, usize) = (80, 60);
-    const INFRARED_BYTES: usize = INFRARED.0 * INFRARED.1 * 2;
-
-    type Infrared = Relayed<'static, InfraredFormat, INFRARED_BYTES>;
+    use crate::board::{Board, Thermal, UsbDriver, Visible};
 
     #[shared]
     struct Shared {}
@@ -66,11 +60,9 @@ mod app {
         let (frames, infrared) = RELAY.init(Relay::new(SLOTS.take())).split();
         let (pictures, received) = OUTPUT.init(Pictures::new(PICTURES.take())).split();
         let layout = board.thermal.layout();
-        let policy =
-            Policy { visible: Watch::for_rate(10), infrared: Watch::for_rate(9), tolerance_us: 60_000 };
         // The memory was sized for these layouts by the constants above.
         let infrared = Relayed::new(layout, infrared).expect("slots of the camera's size");
-        let rig = Rig::new(board.visible, infrared, VISIBLE.take(), THERMAL.take(), policy)
+        let rig = Rig::new(board.visible, infrared, VISIBLE.take(), THERMAL.take(), POLICY)
             .expect("memory of the cameras' sizes");
         defmt::info!("started: {} thermal px, visible {} bytes a frame", INFRARED_BYTES / 2, VISIBLE_BYTES);
         lepton::spawn().ok();
@@ -103,23 +95,14 @@ mod app {
         static ARENA: ConstStaticCell<Arena> = ConstStaticCell::new(Arena::new());
         static TABLES: StaticCell<Tables> = StaticCell::new();
         let idle::LocalResources { rig, pictures, led, .. } = cx.local;
-        let calibration = include_str!("../calibration.txt");
-        let tables = TABLES.init(Tables::new());
         // On the stack, in the tightly coupled memory: nothing but the processor uses it.
-        let mut buffer = [0; buffer_bytes(INFRARED)];
-        let started = with_fusion(ARENA.take(), &mut buffer, tables, INFRARED, calibration, |fuse| -> ! {
-            loop {
-                let now = now_us();
-                rig.poll(now);
-                let Some(picture) = pictures.try_send() else { continue };
-                if let Some(fused) = rig.fuse(now, |pair, _| fuse(pair, picture)) {
-                    match fused {
-                        Ok(()) => pictures.send_done(),
-                        Err(error) => defmt::error!("{}", defmt::Display2Format(&error)),
-                    }
-                    led.toggle();
-                }
+        let mut buffer = [0; BUFFER_BYTES];
+        let memory = Memory { arena: ARENA.take(), buffer: &mut buffer, tables: TABLES.init(Tables::new()) };
+        let started = fusion::run(rig, pictures, memory, include_str!("../calibration.txt"), |fused| {
+            if let Err(error) = fused {
+                defmt::error!("{}", defmt::Display2Format(&error));
             }
+            led.toggle();
         });
         // Without fusion there is nothing to show: the log says why, and the light stays off.
         let Err(error) = started;

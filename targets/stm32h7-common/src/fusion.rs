@@ -1,11 +1,14 @@
 //! The nano student on pairs of frames.
 
+use core::convert::Infallible;
 use core::fmt;
 
-use fusionproxy_board::rig::Pair;
+use fusionproxy_board::rig::{Policy, Rig, Watch};
+use fusionproxy_board::source::FrameSource;
 use fusionproxy_core::align::{Calibration, FileError, GeometryError, Warp};
 use fusionproxy_core::colour;
 use fusionproxy_core::executor::{Executor, ExecutorError};
+use fusionproxy_core::frame::{InfraredFormat, VisibleFormat};
 use fusionproxy_core::gain::{GainControl, GainSettings};
 use fusionproxy_core::health::StatusWord;
 use fusionproxy_core::pipeline::{Pipeline, PipelineError, PipelineShape};
@@ -14,8 +17,9 @@ use fusionproxy_format::{Artifact, LoadError};
 use fusionproxy_kernels::Inline;
 use fusionproxy_kernels::arm::Dsp;
 
-use crate::VISIBLE;
-use crate::usb::Picture;
+use crate::thermal::INFRARED;
+use crate::usb::PictureSender;
+use crate::{VISIBLE, now_us};
 
 /// What the build script found out about the network.
 mod model {
@@ -56,15 +60,14 @@ pub struct Tables {
     steps: [Step<'static>; STEPS],
 }
 
-/// Bytes of the frame path's buffer for infrared frames of this size.
-#[must_use]
-pub const fn buffer_bytes(infrared: (usize, usize)) -> usize {
-    shape(infrared).buffer_bytes()
-}
+const SHAPE: PipelineShape =
+    PipelineShape { visible: VISIBLE, infrared: INFRARED, input_channels: 1, fused_channels: 1 };
+/// Bytes of the frame path's buffer.
+pub const BUFFER_BYTES: usize = SHAPE.buffer_bytes();
 
-const fn shape(infrared: (usize, usize)) -> PipelineShape {
-    PipelineShape { visible: VISIBLE, infrared, input_channels: 1, fused_channels: 1 }
-}
+/// The sensors' rates, and how far apart the frames of a pair may be.
+pub const POLICY: Policy =
+    Policy { visible: Watch::for_rate(10), infrared: Watch::for_rate(9), tolerance_us: 60_000 };
 
 impl Tables {
     /// An empty plan.
@@ -115,58 +118,75 @@ impl fmt::Display for StartError {
 
 impl core::error::Error for StartError {}
 
-/// Calls `run` with a function that fuses a pair into a picture. `buffer` has [`buffer_bytes`]. `calibration` is the text of a calibration file, or
-/// nothing where both cameras show the same view.
+/// What fusion works in.
+pub struct Memory<'m> {
+    /// The activations.
+    pub arena: &'m mut Arena,
+    /// [`BUFFER_BYTES`] of the frame path.
+    pub buffer: &'m mut [u8],
+    /// The plan.
+    pub tables: &'static mut Tables,
+}
+
+/// Polls the rig and fuses its pairs into pictures for ever, telling `done` of each. `calibration` is the text of a
+/// calibration file, or nothing where both cameras show the same view.
 ///
 /// # Errors
-/// [`StartError`]; `run` is then not called.
-pub fn with_fusion<R>(
-    arena: &mut Arena,
-    buffer: &mut [u8],
-    tables: &'static mut Tables,
-    infrared: (usize, usize),
+/// [`StartError`], before anything is polled.
+pub fn run<V, I>(
+    rig: &mut Rig<'_, V, I>,
+    pictures: &mut PictureSender<'_>,
+    memory: Memory<'_>,
     calibration: &str,
-    run: impl FnOnce(&mut dyn FnMut(Pair<'_>, &mut Picture) -> Result<(), PipelineError>) -> R,
-) -> Result<R, StartError> {
+    mut done: impl FnMut(Result<(), PipelineError>),
+) -> Result<Infallible, StartError>
+where
+    V: FrameSource<Format = VisibleFormat>,
+    I: FrameSource<Format = InfraredFormat>,
+{
     let warp = if calibration.trim().is_empty() {
-        Warp::resize(infrared, VISIBLE).map_err(StartError::Geometry)?
+        Warp::resize(INFRARED, VISIBLE).map_err(StartError::Geometry)?
     } else {
         let found: Calibration = calibration.parse().map_err(StartError::Calibration)?;
-        Warp::new(&found.rescaled(infrared, VISIBLE).map_err(StartError::Geometry)?)
+        Warp::new(&found.rescaled(INFRARED, VISIBLE).map_err(StartError::Geometry)?)
     };
+    let Memory { arena, buffer, tables } = memory;
     let artifact = Artifact::new(&ARTIFACT.0).map_err(StartError::Artifact)?;
     let backend = Dsp::<KERNELS>;
     let storage = PlanStorage { tensors: &mut tables.tensors, steps: &mut tables.steps };
-    let plan = Plan::new(
-        &artifact,
-        HEIGHT,
-        WIDTH,
-        PlanOptions { workers: 1, schedule: Schedule::SMALLEST },
-        &backend,
-        storage,
-    )
-    .map_err(StartError::Plan)?;
+    let options = PlanOptions { workers: 1, schedule: Schedule::SMALLEST };
+    let plan = Plan::new(&artifact, HEIGHT, WIDTH, options, &backend, storage).map_err(StartError::Plan)?;
     let mut executor = Executor::new(&plan, &mut arena.0, backend, &Inline).map_err(StartError::Executor)?;
     let gain = GainControl::new(GainSettings::DEFAULT).map_err(|_| StartError::Gain)?;
-    let mut pipeline =
-        Pipeline::new(shape(infrared), gain, Some(warp), buffer).map_err(StartError::Pipeline)?;
+    let mut pipeline = Pipeline::new(SHAPE, gain, Some(warp), buffer).map_err(StartError::Pipeline)?;
     let stride = VISIBLE.0 * 3;
-    Ok(run(&mut |pair, picture| {
-        let mut status = pair.status;
-        match (&pair.visible, &pair.infrared) {
-            (Some(visible), Some(infrared)) => {
-                pipeline.fuse(visible, infrared, pair.follow, &mut executor, &mut picture.rgb, stride)?;
+    loop {
+        let now = now_us();
+        rig.poll(now);
+        let Some(picture) = pictures.try_send() else { continue };
+        let fused = rig.fuse(now, |pair, _| {
+            let mut status = pair.status;
+            match (&pair.visible, &pair.infrared) {
+                (Some(visible), Some(infrared)) => {
+                    pipeline.fuse(visible, infrared, pair.follow, &mut executor, &mut picture.rgb, stride)?;
+                }
+                (Some(visible), None) => {
+                    status.infrared_unused = true;
+                    colour::rgb(visible, 0..VISIBLE.1, &mut picture.rgb, stride)?;
+                }
+                (None, Some(infrared)) => {
+                    pipeline.infrared_alone(infrared, pair.follow, &mut picture.rgb, stride)?;
+                }
+                (None, None) => {}
             }
-            (Some(visible), None) => {
-                status.infrared_unused = true;
-                colour::rgb(visible, 0..VISIBLE.1, &mut picture.rgb, stride)?;
+            picture.status = StatusWord::pack(&status);
+            Ok(())
+        });
+        if let Some(fused) = fused {
+            if fused.is_ok() {
+                pictures.send_done();
             }
-            (None, Some(infrared)) => {
-                pipeline.infrared_alone(infrared, pair.follow, &mut picture.rgb, stride)?;
-            }
-            (None, None) => {}
+            done(fused);
         }
-        picture.status = StatusWord::pack(&status);
-        Ok(())
-    }))
+    }
 }

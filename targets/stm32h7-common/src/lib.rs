@@ -15,6 +15,7 @@ pub mod dma;
 pub mod fusion;
 pub mod relay;
 pub mod sensor;
+pub mod thermal;
 pub mod usb;
 
 /// Width and height of the visible and of the fused frame, px.

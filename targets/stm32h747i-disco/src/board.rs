@@ -16,17 +16,10 @@ use embassy_time::Delay;
 use embedded_hal::delay::DelayNs;
 use embedded_hal_bus::spi::ExclusiveDevice;
 use fusionproxy_board::camera::{self, Output as PixelOutput, ov5640};
-use fusionproxy_board::lepton::{self, AsyncLepton, Model};
 use fusionproxy_stm32h7::VISIBLE;
-use fusionproxy_stm32h7::dma::{Cache, DmaMemory, DmaReader};
+use fusionproxy_stm32h7::dma::{Cache, DmaMemory};
 use fusionproxy_stm32h7::sensor::{self, CaptureError};
-
-/// The thermal module: 80 x 60 px.
-const LEPTON: Model = Model::Lepton2;
-/// Packets in one transfer.
-pub(crate) const PACKETS: usize = 20;
-/// Words of a transfer: packets of 164 bytes, in whole cache lines.
-pub(crate) const DMA_WORDS: usize = (PACKETS * 164).next_multiple_of(32) / 4;
+use fusionproxy_stm32h7::thermal::{self, DMA_WORDS};
 
 bind_interrupts!(struct Interrupts {
     DCMI => dcmi::InterruptHandler<peripherals::DCMI>;
@@ -39,7 +32,7 @@ bind_interrupts!(struct Interrupts {
 type VospiBus = ExclusiveDevice<Spi<'static, Async, Master>, Output<'static>, Delay>;
 type Wire = I2c<'static, Blocking, I2cMaster>;
 /// The thermal camera.
-pub(crate) type Thermal = AsyncLepton<DmaReader<'static, VospiBus, DMA_WORDS>, BlockingAsync<Wire>, PACKETS>;
+pub(crate) type Thermal = thermal::Thermal<VospiBus, BlockingAsync<Wire>>;
 /// The camera port.
 pub(crate) struct Port(Dcmi<'static, DCMI>);
 
@@ -137,11 +130,7 @@ impl Board {
         vospi.frequency = Hertz(20_000_000);
         let spi = Spi::new(p.SPI5, p.PK0, p.PJ10, p.PJ11, p.DMA1_CH0, p.DMA1_CH1, Interrupts, vospi);
         let Ok(device) = ExclusiveDevice::new(spi, Output::new(p.PK1, Level::High, Speed::VeryHigh), Delay);
-        let thermal = AsyncLepton::new(
-            DmaReader::new(device, dma, cache),
-            BlockingAsync::new(wire),
-            lepton::Settings::new(LEPTON),
-        );
+        let thermal = thermal::driver(device, BlockingAsync::new(wire), dma, cache);
 
         let usb = usb::Driver::new_hs_ulpi(
             p.USB_OTG_HS,
