@@ -196,7 +196,9 @@ impl StagePlan {
     /// With rows that are interleaved with themselves, moved by `bytes`, a multiple of 4. Rows are then only read
     /// interleaved.
     pub(super) fn paired(self, bytes: usize) -> Self {
-        Self { pair: bytes, row: self.row * 3, ..self }
+        // With an odd number of pixels the last one has no partner: its run must be followed by a whole move of slack.
+        let row = (self.row + bytes.saturating_sub(SLACK)).next_multiple_of(64);
+        Self { pair: bytes, row: row * 3, ..self }
     }
 
     /// Bytes of scratch: the ring and a row of border.

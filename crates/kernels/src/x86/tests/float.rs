@@ -48,7 +48,7 @@ fn convolutions() {
         let k = r.pick(&[1, 1, 2, 3, 3, 5]);
         let window = Window {
             kernel: [k; 2],
-            stride: [r.range(1, 2) as u8; 2],
+            stride: [r.range(1, 3) as u8; 2],
             dilation: if r.one_in(6) { [2, 2] } else { [1, 1] },
             pad: if r.one_in(3) { [0; 4] } else { [k / 2; 4] },
         };
@@ -56,6 +56,9 @@ fn convolutions() {
         let (groups, ci, co) = if depthwise {
             let c = r.range(2, 70);
             (c, c, c)
+        } else if r.one_in(4) {
+            // A step between pixels that is longer than the slack of a staged row.
+            (1, r.range(60, 300), r.range(2, 9))
         } else {
             let groups = r.pick(&[1, 1, 2, 3]);
             (groups, groups * r.range(1, 20), groups * r.range(2, 80))
