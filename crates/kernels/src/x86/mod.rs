@@ -7,6 +7,7 @@
 mod avx2;
 mod avx512;
 mod blend;
+mod compiled;
 mod depthwise;
 mod depthwise_planes;
 mod element;

@@ -12,18 +12,15 @@ mod planes;
 mod softmax;
 mod tiles;
 
-use fusionproxy_format::{Activation, BinaryOp, Quant};
-
 use super::blend::BlendRow;
+use super::compiled;
 use super::depthwise::DepthwiseRow;
 use super::depthwise_planes::PlaneRow;
 use super::elementwise::{Product, Sum};
 use super::float::FloatRow;
-use super::float_elementwise::{FloatBlend, FloatUpsample};
 use super::gemm::GemmRow;
 use super::isa::Isa;
 use super::norm::NormRow;
-use super::requant::Requant;
 use super::upsample::UpsampleRow;
 
 /// AVX-512 F, BW, VL, DQ, VNNI and VBMI. A value exists only on a CPU that has them.
@@ -122,108 +119,12 @@ impl Isa for Avx512Vnni {
         unsafe { softmax::run(from, to, n, exp, shares) }
     }
 
-    unsafe fn softmax_float(v: *mut f32, n: usize) {
-        // SAFETY: the caller keeps the contract of `Isa::softmax_float`.
-        unsafe { functions::softmax_float(v, n) }
-    }
-
-    unsafe fn layer_norm_float(
-        from: *const f32,
-        to: *mut f32,
-        n: usize,
-        gamma: *const f32,
-        beta: *const f32,
-        epsilon: f32,
-    ) {
-        // SAFETY: the caller keeps the contract of `Isa::layer_norm_float`.
-        unsafe { functions::layer_norm_float(from, to, n, gamma, beta, epsilon) }
-    }
-
-    unsafe fn add_squares_float(from: *const f32, pixels: usize, channels: usize, acc: *mut f32) {
-        // SAFETY: the caller keeps the contract of `Isa::add_squares_float`.
-        unsafe { functions::add_squares_float(from, pixels, channels, acc) }
-    }
-
-    unsafe fn response_norm_float(
-        from: *const f32,
-        to: *mut f32,
-        pixels: usize,
-        channels: usize,
-        gain: *const f32,
-        beta: *const f32,
-    ) {
-        // SAFETY: the caller keeps the contract of `Isa::response_norm_float`.
-        unsafe { functions::response_norm_float(from, to, pixels, channels, gain, beta) }
-    }
-
     unsafe fn gemm_float(row: &FloatRow<'_>, blocks: usize) {
         // SAFETY: the caller keeps the contract of `Isa::gemm_float`.
         unsafe { float::gemm(row, blocks) }
     }
 
-    unsafe fn depthwise_float(row: &FloatRow<'_>) {
-        // SAFETY: the caller keeps the contract of `Isa::depthwise_float`.
-        unsafe { float::depthwise(row) }
-    }
-
-    unsafe fn widen(
-        from: *const u8,
-        from_pitch: usize,
-        to: *mut u8,
-        to_pitch: usize,
-        pixels: usize,
-        len: usize,
-    ) {
-        // SAFETY: the caller keeps the contract of `Isa::widen`.
-        unsafe { float::widen(from, from_pitch, to, to_pitch, pixels, len) }
-    }
-
-    unsafe fn narrow(
-        from: *const u8,
-        from_pitch: usize,
-        to: *mut u8,
-        to_pitch: usize,
-        pixels: usize,
-        len: usize,
-    ) {
-        // SAFETY: the caller keeps the contract of `Isa::narrow`.
-        unsafe { float::narrow(from, from_pitch, to, to_pitch, pixels, len) }
-    }
-
-    unsafe fn activate(v: *mut f32, n: usize, function: Activation) {
-        // SAFETY: the caller keeps the contract of `Isa::activate`.
-        unsafe { functions::activate(v, n, function) }
-    }
-
-    unsafe fn binary(op: BinaryOp, a: *const f32, b: *const f32, to: *mut f32, n: usize) {
-        // SAFETY: the caller keeps the contract of `Isa::binary`.
-        unsafe { functions::binary(op, a, b, to, n) }
-    }
-
-    unsafe fn fold_pixels(from: *const f32, pixels: usize, channels: usize, max: bool, acc: *mut f32) {
-        // SAFETY: the caller keeps the contract of `Isa::fold_pixels`.
-        unsafe { functions::fold_pixels(from, pixels, channels, max, acc) }
-    }
-
-    unsafe fn blend_float(row: &FloatBlend) {
-        // SAFETY: the caller keeps the contract of `Isa::blend_float`.
-        unsafe { functions::blend(row) }
-    }
-
-    unsafe fn upsample_float(row: &FloatUpsample) {
-        // SAFETY: the caller keeps the contract of `Isa::upsample_float`.
-        unsafe { functions::upsample(row) }
-    }
-
-    unsafe fn quantise(from: *const f32, to: *mut u8, n: usize, per_step: f32, requant: &Requant<'_>) {
-        // SAFETY: the caller keeps the contract of `Isa::quantise`.
-        unsafe { functions::quantise(from, to, n, per_step, requant) }
-    }
-
-    unsafe fn dequantise(from: *const u8, to: *mut f32, n: usize, quant: Quant) {
-        // SAFETY: the caller keeps the contract of `Isa::dequantise`.
-        unsafe { functions::dequantise(from, to, n, quant) }
-    }
+    compiled::methods!();
 
     unsafe fn copy(
         from: *const u8,
