@@ -15,7 +15,8 @@ pub(crate) const TARGETS: [&str; 6] = [
 ];
 
 /// Programs and the Debian packages that hold them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
+    ("curl", "curl"),
     ("qemu-aarch64", "qemu-user"),
     ("qemu-system-arm", "qemu-system-arm"),
     ("node", "nodejs"),

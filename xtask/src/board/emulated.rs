@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{TARGET_DIR, elf};
+use super::TARGET_DIR;
+use super::elf::Image;
 use crate::shell::{command, run as shell_run};
 
 /// One emulated board.
@@ -28,7 +29,7 @@ pub(crate) fn run(board: &Emulated, json: bool) -> Result<()> {
     build(board.name, &[])?;
     let path = format!("target/targets/{}/release/fusionproxy-{}", board.target, board.name);
     let image = std::fs::read(&path).with_context(|| format!("cannot read {path}"))?;
-    let sizes = elf::sizes(&image)?;
+    let sizes = Image::parse(&image)?;
     ensure!(
         sizes.flash <= LIMITS[0],
         "{} takes {} bytes of flash, the part has {}",
