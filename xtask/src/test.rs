@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::shell::{command, data, run as shell_run, succeeds};
-use crate::{board, daemon, fuzz, lint, setup, web};
+use crate::{board, fuzz, lint, setup, web};
 
 /// Crates that must build without the standard library, and so without an allocator.
 const NO_STD: [&str; 4] =
@@ -55,11 +55,8 @@ pub(crate) fn run() -> Result<()> {
     for target in ["aarch64-unknown-linux-musl", "wasm32-wasip1"] {
         shell_run(command(&["cargo", "test", "--release", "--package", "conformance", "--target", target]))?;
     }
-    step("firmware: on emulated boards, and built for real ones");
+    step("boards: firmware and the daemon in emulators, firmware built for real parts");
     board::run_all()?;
-    step("the daemon in an emulated arm64 Linux");
-    daemon::run(&daemon::Action::Deb)?;
-    daemon::run(&daemon::Action::Qemu)?;
     step("the npm package and the demo in Node and in Chromium");
     web::test()?;
     step("miri over the format and the scalar kernels");

@@ -9,6 +9,8 @@ use anyhow::{Result, bail};
 use built::Built;
 use emulated::Emulated;
 
+use crate::daemon;
+
 /// Where the targets are built, apart from the workspace.
 const TARGET_DIR: &str = "../../target/targets";
 
@@ -73,6 +75,16 @@ const NUCLEO: Built = Built { name: "nucleo-h743zi2", chip: "STM32H743ZITx", fam
 
 const DISCO: Built = Built { name: "stm32h747i-disco", chip: "STM32H747XIHx", family: "STM32H7_Series.yaml" };
 
+/// The daemon's package, and the daemon in an emulated machine.
+fn linux(json: bool) -> Result<()> {
+    daemon::run(&daemon::Action::Deb)?;
+    daemon::run(&daemon::Action::Qemu)?;
+    if json {
+        println!("{{\"board\":\"linux-aarch64\",\"passed\":true}}");
+    }
+    Ok(())
+}
+
 /// Every target. A new one is one more entry.
 const BOARDS: &[Board] = &[
     Board {
@@ -98,6 +110,12 @@ const BOARDS: &[Board] = &[
         part: "STM32H747XI: OV5640 by DCMI, Lepton 2, USB",
         state: State::Builds,
         run: |json| built::run(&DISCO, json),
+    },
+    Board {
+        name: "linux-aarch64",
+        part: "any 64-bit Arm Linux: V4L2, spidev and i2c, .deb",
+        state: State::Runs,
+        run: linux,
     },
 ];
 
