@@ -59,6 +59,8 @@ pub(crate) fn run() -> Result<()> {
     board::run_all()?;
     step("the npm package and the demo in Node and in Chromium");
     web::test()?;
+    step("the training program, where PyTorch is at hand");
+    training()?;
     step("miri over the format and the scalar kernels");
     if succeeds(&["cargo", "+nightly", "miri", "--version"]) {
         for (package, suite, tests) in MIRI {
@@ -74,6 +76,21 @@ pub(crate) fn run() -> Result<()> {
     fuzz::run(&fuzz::Args::all(10))?;
     println!("\nall checks passed");
     Ok(())
+}
+
+/// The tests of `models/`. PyTorch takes gigabytes, so it is not installed for them.
+fn training() -> Result<()> {
+    let python = std::env::var("FUSIONPROXY_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    if !succeeds(&[&python, "-c", "import torch, timm, onnx, pytest"]) {
+        println!(
+            "SKIPPED: {python} has no PyTorch, the training program was not tested: \
+             `pip install './models[test]'`, or name another Python in FUSIONPROXY_PYTHON"
+        );
+        return Ok(());
+    }
+    let mut tests = command(&[&python, "-m", "pytest", "-q"]);
+    tests.current_dir("models");
+    shell_run(tests)
 }
 
 fn step(name: &str) {
