@@ -19,6 +19,7 @@ use super::slot::{NONE, get};
 use super::{Step, TensorSlot};
 
 /// Sums of live bytes.
+#[derive(Clone, Copy)]
 pub(super) struct Bounds {
     /// Largest sum with tensors sharing memory.
     pub(super) shared: u64,

@@ -43,7 +43,9 @@ pub enum Schedule {
     /// One operator after the other, each over the whole frame: every tensor is there to be looked at when its operator
     /// has run.
     Whole,
-    /// Chains of operators depth-first, in strips of rows, so that what passes between them stays in the cache.
+    /// Chains of operators depth-first, in strips of rows, so that what passes between them stays in the cache. Where one
+    /// worker has all whole tensors in its cache anyway, [`Schedule::Whole`] takes less memory and is what is planned;
+    /// several workers still wait for one another less often between chains than between operators.
     Strips {
         /// Bytes of a worker's own cache (its second level, mostly). Strips are as long as their rows fit it, and
         /// operators whose weights do not are left out of chains. 0 where there is none that matters, as on a
@@ -91,13 +93,51 @@ pub struct Plan<'a, 's> {
     steps: &'s [Step<'a>],
     frame: (usize, usize),
     padded: (usize, usize),
-    kept_bytes: usize,
-    ring_bytes: usize,
-    scratch_bytes: usize,
+    memory: Memory,
+}
+
+/// The sizes of a plan.
+#[derive(Clone, Copy)]
+struct Memory {
+    kept: usize,
+    /// Of one worker.
+    rings: usize,
+    /// Of one worker.
+    scratch: usize,
     workers: usize,
-    lower_bound: u64,
-    unshared_bound: u64,
-    peak: usize,
+    bounds: alias::Bounds,
+}
+
+impl Memory {
+    /// Bytes of the arena; `None` if they exceed the address space.
+    fn arena(&self) -> Option<usize> {
+        let worker = self.rings.checked_add(self.scratch)?;
+        let bytes = worker.checked_mul(self.workers)?.checked_add(self.kept)?;
+        Some(bytes).filter(|n| *n <= isize::MAX as usize)
+    }
+}
+
+/// Orders the operators and gives every tensor of a resolved network its place.
+fn lay_out<B: Backend + ?Sized>(
+    artifact: &Artifact<'_>,
+    tensors: &mut [TensorSlot<'_>],
+    steps: &mut [Step<'_>],
+    (schedule, workers): (Schedule, usize),
+    backend: &B,
+) -> Result<Memory, PlanError> {
+    let (images, fused) = ([artifact.visible(), artifact.infrared()], artifact.fused());
+    order::arrange(tensors, steps, schedule, workers);
+    chain::find(tensors, steps, images, fused, schedule, workers);
+    let bounds = alias::share(tensors, steps, workers);
+    let mut place = |kept: bool| {
+        let bound = alias::measure(tensors, steps, 1, |t| t.life.kept == kept).peak;
+        layout::place(tensors, steps, kept, bound)
+    };
+    let (kept, rings) = (place(true)?, place(false)?);
+    alias::measure(tensors, steps, workers, |_| true);
+    chain::divide(tensors, steps);
+    let scratch = scratch_per_worker(tensors, steps, backend).ok_or(PlanError::ArenaTooLarge)?;
+    Ok(Memory { kept, rings, scratch, workers, bounds })
 }
 
 /// Where one tensor lies.
@@ -158,39 +198,26 @@ impl<'a, 's> Plan<'a, 's> {
         let (needed, given) = (artifact.op_count(), steps.len());
         let steps = steps.get_mut(..needed).ok_or(PlanError::Steps { needed, given })?;
 
-        resolve::resolve(artifact, padded, tensors, steps)?;
         let workers = options.workers.max(1);
-        let (images, fused) = ([artifact.visible(), artifact.infrared()], artifact.fused());
-        order::arrange(tensors, steps, options.schedule, workers);
-        chain::find(tensors, steps, images, fused, options.schedule, workers);
-        let bounds = alias::share(tensors, steps, workers);
-        let mut place = |kept: bool| {
-            let bound = alias::measure(tensors, steps, 1, |t| t.life.kept == kept).peak;
-            layout::place(tensors, steps, kept, bound)
+        resolve::resolve(artifact, padded, tensors, steps)?;
+        let mut memory = None;
+        if let Schedule::Strips { cache } = options.schedule
+            && workers == 1
+            && tensors.iter().filter(|t| t.in_arena()).all(|t| t.bytes() <= cache)
+        {
+            memory = lay_out(artifact, tensors, steps, (Schedule::Whole, workers), backend)
+                .ok()
+                .filter(|memory| memory.arena().is_some_and(|bytes| bytes <= cache));
+            if memory.is_none() {
+                resolve::resolve(artifact, padded, tensors, steps)?;
+            }
+        }
+        let memory = match memory {
+            Some(memory) => memory,
+            None => lay_out(artifact, tensors, steps, (options.schedule, workers), backend)?,
         };
-        let (kept_bytes, ring_bytes) = (place(true)?, place(false)?);
-        alias::measure(tensors, steps, workers, |_| true);
-        chain::divide(tensors, steps);
-        let scratch_bytes = scratch_per_worker(tensors, steps, backend).ok_or(PlanError::ArenaTooLarge)?;
-        let per_worker = ring_bytes.checked_add(scratch_bytes).and_then(|n| n.checked_mul(workers));
-        per_worker
-            .and_then(|n| n.checked_add(kept_bytes))
-            .filter(|n| *n <= isize::MAX as usize)
-            .ok_or(PlanError::ArenaTooLarge)?;
-        Ok(Self {
-            artifact: *artifact,
-            tensors,
-            steps,
-            frame: (height, width),
-            padded,
-            kept_bytes,
-            ring_bytes,
-            scratch_bytes,
-            workers,
-            lower_bound: bounds.shared,
-            unshared_bound: bounds.unshared,
-            peak: bounds.peak,
-        })
+        memory.arena().ok_or(PlanError::ArenaTooLarge)?;
+        Ok(Self { artifact: *artifact, tensors, steps, frame: (height, width), padded, memory })
     }
 
     /// The artifact.
@@ -210,54 +237,54 @@ impl<'a, 's> Plan<'a, 's> {
 
     /// Bytes of the arena: the kept activations, then each worker's rings and scratch.
     pub fn arena_bytes(&self) -> usize {
-        self.kept_bytes + self.worker_bytes() * self.workers
+        self.memory.kept + self.worker_bytes() * self.memory.workers
     }
 
     /// Bytes of the arena's activations, the rings of all workers among them.
     pub fn activation_bytes(&self) -> usize {
-        self.kept_bytes + self.ring_bytes * self.workers
+        self.memory.kept + self.memory.rings * self.memory.workers
     }
 
     /// Bytes of the activations that outlive a chain; they come first in the arena.
     pub fn kept_bytes(&self) -> usize {
-        self.kept_bytes
+        self.memory.kept
     }
 
     /// Bytes of one worker's rings.
     pub fn ring_bytes(&self) -> usize {
-        self.ring_bytes
+        self.memory.rings
     }
 
     /// Bytes of one worker's rings and scratch.
     pub fn worker_bytes(&self) -> usize {
-        self.ring_bytes + self.scratch_bytes
+        self.memory.rings + self.memory.scratch
     }
 
     /// Bytes of the arena's scratch, all workers together.
     pub fn scratch_bytes(&self) -> usize {
-        self.scratch_bytes * self.workers
+        self.memory.scratch * self.memory.workers
     }
 
     /// Workers that the scratch suffices for.
     pub fn workers(&self) -> usize {
-        self.workers
+        self.memory.workers
     }
 
     /// The largest sum, over the operators, of the bytes of the buffers that are alive while it runs: no placement of
     /// these buffers takes less. Never above [`Self::unshared_bound_bytes`].
     pub fn lower_bound_bytes(&self) -> u64 {
-        self.lower_bound
+        self.memory.bounds.shared
     }
 
     /// The largest sum, over the operators, of the bytes of the tensors that are alive while it runs, each in memory of
     /// its own: what no planner goes below that shares no memory.
     pub fn unshared_bound_bytes(&self) -> u64 {
-        self.unshared_bound
+        self.memory.bounds.unshared
     }
 
     /// The first operator at which the lower bound is reached.
     pub fn peak(&self) -> usize {
-        self.peak
+        self.memory.bounds.peak
     }
 
     /// What the executor does, one step per operator, in order.
@@ -298,7 +325,7 @@ impl<'a, 's> Plan<'a, 's> {
 
     /// First byte of a tensor in the arena; of a ring, that of the first worker.
     fn offset(&self, slot: &TensorSlot<'_>) -> usize {
-        if slot.ring { self.kept_bytes + slot.offset } else { slot.offset }
+        if slot.ring { self.memory.kept + slot.offset } else { slot.offset }
     }
 
     /// A tensor's row.

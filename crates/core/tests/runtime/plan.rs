@@ -118,6 +118,25 @@ fn strips_keep_what_outlives_a_chain_and_nothing_else() {
     }
 }
 
+#[test]
+fn what_fits_the_cache_as_a_whole_is_not_cut_into_strips() {
+    let bytes = student(DType::U8);
+    let artifact = bytes.artifact();
+    let mut tables = Tables::new(&artifact);
+    let whole = tables.plan(&artifact, 120, 160, 1).unwrap().arena_bytes();
+    let mut plan = |workers: usize, cache: usize| {
+        let options = PlanOptions { workers, schedule: Schedule::Strips { cache } };
+        let plan = tables.plan_for(&Scalar::ALL, &artifact, (120, 160), options).unwrap();
+        check(&plan);
+        (plan.arena_bytes(), plan.steps().iter().any(|s| s.chain().is_some()))
+    };
+    assert_eq!(plan(1, whole), (whole, false));
+    assert_eq!(plan(1, 8 * whole), (whole, false));
+    assert!(plan(1, whole - 1).1);
+    // Between chains workers wait for one another less often than between operators.
+    assert!(plan(2, whole).1);
+}
+
 /// Two encoders of residual blocks over five scales, gated fusion at each, a U-Net decoder: the shape of the large
 /// students, with more operators than any of them.
 fn large_student(dtype: DType) -> Bytes {

@@ -35,7 +35,7 @@ fn explain_names_a_kernel_for_every_operator_and_counts_no_allocation() {
     let dir = folder();
     for threads in ["1", "2"] {
         let args =
-            ["explain", "ultralight", "--size", "96x128", "--frames", "3", "--threads", threads, "--json"];
+            ["explain", "ultralight", "--size", "240x320", "--frames", "3", "--threads", threads, "--json"];
         let report = fusionproxy(dir.path(), &args).json();
         assert_eq!(report["allocations_per_frame"], 0.0, "{threads} threads");
         let operators = report["operators"].as_array().expect("operators");
