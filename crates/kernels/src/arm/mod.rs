@@ -16,6 +16,8 @@ use crate::rows::{self, isa::Isa};
 use crate::{Backend, Call, Shape, scalar};
 use dsp::DspIsa;
 use helium::HeliumIsa;
+#[cfg(all(target_arch = "arm", helium))]
+pub(crate) use helium::copy;
 
 /// The kernels for Cortex-M4, M7 and M33: two products of 16 bits in one instruction. `SET` names the operators that are
 /// linked, as for [`crate::Scalar`].

@@ -2,7 +2,7 @@
 //!
 //! `VMLADAV` sums sixteen products of signed bytes into one register, so the weights are laid out once a call as one run for
 //! each output, and activations have their sign bit flipped; the bias makes up for that. The sums of a row go to memory,
-//! from where they are requantised four at a time.
+//! from where they are requantised eight at a time.
 //!
 //! Stable Rust has no Helium intrinsics, and `asm!` no operands in vector registers, so that a whole loop is one block:
 //! [`vector`] holds those, [`plain`] their twins for every other machine.
@@ -23,8 +23,21 @@ use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
 use crate::rows::isa::Isa;
 
+/// Copies `n` bytes.
+///
+/// # Safety
+/// They can be read and written, and do not overlap.
+#[cfg(all(target_arch = "arm", helium))]
+pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
+    // SAFETY: passed on.
+    unsafe { leaf::copy(from, to, n) }
+}
+
 /// Outputs computed at once.
 const OUTPUTS: usize = 4;
+
+/// Sums of a pixel that are requantised together: two groups of outputs.
+const PIXEL_SUMS: usize = 2 * OUTPUTS;
 
 /// Bytes of a vector.
 const VECTOR: usize = 16;
@@ -49,7 +62,7 @@ impl Isa for HeliumIsa {
     const VECTOR: usize = VECTOR;
     const TAPS: usize = 1;
     const TAP_BYTES: usize = 1;
-    const SUMS: usize = OUTPUTS + VECTOR / 4;
+    const SUMS: usize = PIXEL_SUMS + VECTOR / 4;
 
     fn packed_bytes(taps: usize, quads: usize) -> usize {
         let (taps, quads) = flatten(taps, quads);
@@ -75,20 +88,26 @@ impl Isa for HeliumIsa {
         let (taps, quads) = flatten(row.taps.len(), row.quads);
         let group_bytes = taps * vectors(quads) * OUTPUTS * VECTOR;
         // The gathered pixels lie behind the sums.
-        let gathered = row.sums.wrapping_add(row.pixels * OUTPUTS).cast::<u8>();
+        let gathered = row.sums.wrapping_add(row.pixels * PIXEL_SUMS).cast::<u8>();
         let (mut flat, tap) = (*row, [gathered.cast_const()]);
         if taps < row.taps.len() {
             // SAFETY: `SUMS` has a vector for every pixel, which its window fits.
-            unsafe { gather(row, gathered) };
-            (flat.taps, flat.quads, flat.step) = (&tap, quads, VECTOR);
+            unsafe { leaf::gather(row, gathered) };
+            // A whole vector: what follows the window is multiplied by weights of zero.
+            (flat.taps, flat.quads, flat.step) = (&tap, VECTOR / 4, VECTOR);
         }
-        for group in 0..row.channels.div_ceil(OUTPUTS) {
-            let first = group * OUTPUTS;
+        let groups = row.channels.div_ceil(OUTPUTS);
+        for pair in (0..groups).step_by(2) {
+            let first = pair * OUTPUTS;
             // SAFETY: the instructions are those of the CPU that `helium` names. The weights of a group were laid out by `pack`;
-            // bias and scale cover 16 outputs; the sums have four for every pixel; the rest is the caller's promise.
+            // bias and scale cover 16 outputs; the sums have eight for every pixel; the rest is the caller's promise.
             unsafe {
-                leaf::multiply(&flat, row.weights.add(group * group_bytes));
-                let channels = (row.channels - first).min(OUTPUTS);
+                leaf::multiply(&flat, row.weights.add(pair * group_bytes), row.sums);
+                if pair + 1 < groups {
+                    let weights = row.weights.add((pair + 1) * group_bytes);
+                    leaf::multiply(&flat, weights, row.sums.add(OUTPUTS));
+                }
+                let channels = (row.channels - first).min(PIXEL_SUMS);
                 let (bias, scale) = (row.bias.add(first), row.scale.add(first));
                 leaf::requantise(&flat, (bias, scale), row.out.add(first), channels);
             }
@@ -133,22 +152,5 @@ impl Isa for HeliumIsa {
     unsafe fn add_up(from: *const u8, n: usize, channels: usize, sums: *mut i32) {
         // SAFETY: passed on.
         unsafe { leaf::add_up(from, n, channels, sums) }
-    }
-}
-
-/// Copies the runs of every pixel behind one another, a vector for each.
-///
-/// # Safety
-/// The row is as [`GemmRow`] says, its runs fit a vector, and a vector can be written for every pixel.
-#[inline(never)]
-unsafe fn gather(row: &GemmRow<'_>, to: *mut u8) {
-    let (step, quads) = (row.step, row.quads);
-    for q in 0..row.taps.len() * quads {
-        let (mut from, mut to) = (row.taps[q / quads].wrapping_add(q % quads * 4), to.wrapping_add(q * 4));
-        for _ in 0..row.pixels {
-            // SAFETY: four bytes of the pixel's run, and their place in its vector.
-            unsafe { to.cast::<[u8; 4]>().write(from.cast::<[u8; 4]>().read()) };
-            (from, to) = (from.wrapping_add(step), to.wrapping_add(VECTOR));
-        }
     }
 }

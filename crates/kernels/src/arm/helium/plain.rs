@@ -1,15 +1,33 @@
 //! What the loops of `vector` compute, in plain arithmetic.
 
-use super::{OUTPUTS, VECTOR, vectors};
+use super::{OUTPUTS, PIXEL_SUMS, VECTOR, vectors};
 use crate::rows::depthwise::DepthwiseRow;
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
+
+/// Copies the runs of every pixel behind one another, a vector for each.
+///
+/// # Safety
+/// The row is as [`GemmRow`] says, its runs fit a vector, and a vector can be written for every pixel.
+pub(super) unsafe fn gather(row: &GemmRow<'_>, to: *mut u8) {
+    let run = row.quads * 4;
+    for x in 0..row.pixels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let to = to.add(x * VECTOR);
+            to.write_bytes(0, VECTOR);
+            for (t, tap) in row.taps.iter().enumerate() {
+                core::ptr::copy_nonoverlapping(tap.add(x * row.step), to.add(t * run), run);
+            }
+        }
+    }
+}
 
 /// sums\[x\]\[o\] = the sum of the weights times the activations of pixel x, less 128.
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`], `weights` being the first of four outputs.
-pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8) {
+pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8, sums: *mut i32) {
     let vectors = vectors(row.quads);
     for x in 0..row.pixels {
         for o in 0..OUTPUTS {
@@ -24,16 +42,16 @@ pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8) {
                     }
                 }
             }
-            // SAFETY: four sums a pixel.
-            unsafe { row.sums.add(x * OUTPUTS + o).write(sum) };
+            // SAFETY: four of the sums of a pixel.
+            unsafe { sums.add(x * PIXEL_SUMS + o).write(sum) };
         }
     }
 }
 
-/// Requantises the sums of [`multiply`] and writes the first `channels` of each pixel's four.
+/// Requantises the sums of [`multiply`] and writes the first `channels` of each pixel's eight.
 ///
 /// # Safety
-/// As for [`crate::rows::isa::Isa::gemm`]; four biases and scales.
+/// As for [`crate::rows::isa::Isa::gemm`]; eight biases and scales.
 pub(super) unsafe fn requantise(
     row: &GemmRow<'_>,
     (bias, scale): (*const i32, *const f32),
@@ -44,7 +62,7 @@ pub(super) unsafe fn requantise(
         for o in 0..channels {
             // SAFETY: the caller's promise.
             unsafe {
-                let sum = row.sums.add(x * OUTPUTS + o).read() + bias.add(o).read();
+                let sum = row.sums.add(x * PIXEL_SUMS + o).read() + bias.add(o).read();
                 out.add(x * row.out_pixel + o).write(row.requant.value(sum, scale.add(o).read()));
             }
         }

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use super::{OUTPUTS, VECTOR, vectors};
+use super::{OUTPUTS, PIXEL_SUMS, VECTOR, vectors};
 use crate::rows::depthwise::DepthwiseRow;
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
@@ -27,18 +27,72 @@ fn bounds(requant: Requant) -> ([u32; 2], u32) {
     (requant.bounds.map(u32::from), u32::from(requant.zero))
 }
 
+/// Copies `n` bytes.
+///
+/// # Safety
+/// They can be read and written, and do not overlap.
+pub(super) unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
+    if n == 0 {
+        return;
+    }
+    // SAFETY: the loop is predicated by the length.
+    unsafe {
+        block!(
+            ["dlstp.8 lr, {n}", "2:", "vldrb.u8 q0, [{from}], #16", "vstrb.8 q0, [{to}], #16", "letp lr, 2b"],
+            n = in(reg) n, from = inout(reg) from => _, to = inout(reg) to => _
+        );
+    }
+}
+
+/// Copies the runs of every pixel behind one another, a vector for each.
+///
+/// # Safety
+/// The row is as [`GemmRow`] says, its runs fit a vector, and a vector can be written for every pixel.
+#[inline(never)]
+pub(super) unsafe fn gather(row: &GemmRow<'_>, to: *mut u8) {
+    // SAFETY: a word of each tap's run of every pixel, and their places in its vector.
+    unsafe {
+        if let (&[a, b, c], 1) = (row.taps, row.quads) {
+            block!(
+                [
+                    "dls lr, {n}",
+                    "2:",
+                    "ldr r0, [{a}, {at}]",
+                    "ldr r2, [{b}, {at}]",
+                    "ldr r4, [{c}, {at}]",
+                    "add {at}, {step}",
+                    "strd r0, r2, [{to}], #16",
+                    "str r4, [{to}, #-8]",
+                    "le lr, 2b",
+                ],
+                n = in(reg) row.pixels, a = in(reg) a, b = in(reg) b, c = in(reg) c, at = inout(reg) 0 => _,
+                step = in(reg) row.step, to = inout(reg) to => _, out("r0") _, out("r2") _, out("r4") _
+            );
+            return;
+        }
+        let (step, quads) = (row.step, row.quads);
+        for q in 0..row.taps.len() * quads {
+            let (mut from, mut to) = (row.taps[q / quads].add(q % quads * 4), to.add(q * 4));
+            for _ in 0..row.pixels {
+                to.cast::<[u8; 4]>().write(from.cast::<[u8; 4]>().read());
+                (from, to) = (from.wrapping_add(step), to.wrapping_add(VECTOR));
+            }
+        }
+    }
+}
+
 /// sums\[x\]\[o\] = the sum of the weights times the activations of pixel x, less 128.
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`], `weights` being the first of four outputs.
 #[inline(never)]
-pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8) {
+pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8, sums: *mut i32) {
     let run = row.quads * 4;
     // SAFETY: passed on.
     unsafe {
         match row.taps {
-            [tap] if vectors(row.quads) == 1 => multiply_short(row, *tap, weights, run),
-            _ => multiply_long(row, weights, run),
+            [tap] if vectors(row.quads) == 1 => multiply_short(row, *tap, weights, run, sums),
+            _ => multiply_long(row, weights, run, sums),
         }
     }
 }
@@ -47,7 +101,7 @@ pub(super) unsafe fn multiply(row: &GemmRow<'_>, weights: *const u8) {
 ///
 /// # Safety
 /// As for [`multiply`].
-unsafe fn multiply_short(row: &GemmRow<'_>, tap: *const u8, weights: *const u8, run: usize) {
+unsafe fn multiply_short(row: &GemmRow<'_>, tap: *const u8, weights: *const u8, run: usize, sums: *mut i32) {
     macro_rules! rows {
         ([$($load:literal),+]) => {
             block!(
@@ -67,12 +121,12 @@ unsafe fn multiply_short(row: &GemmRow<'_>, tap: *const u8, weights: *const u8, 
                     "vmladav.s8 r2, q1, q4",
                     "vmladav.s8 r4, q2, q4",
                     "vmladav.s8 r12, q3, q4",
-                    "strd r0, r2, [{sums}], #16",
-                    "strd r4, r12, [{sums}, #-8]",
+                    "strd r0, r2, [{sums}], #32",
+                    "strd r4, r12, [{sums}, #-24]",
                     "le lr, 2b",
                 ],
                 run = in(reg) run, w = in(reg) weights, n = in(reg) row.pixels, step = in(reg) row.step,
-                x = inout(reg) tap => _, sums = inout(reg) row.sums => _,
+                x = inout(reg) tap => _, sums = inout(reg) sums => _,
                 out("r0") _, out("r2") _, out("r4") _, out("r12") _
             )
         };
@@ -91,11 +145,11 @@ unsafe fn multiply_short(row: &GemmRow<'_>, tap: *const u8, weights: *const u8, 
 ///
 /// # Safety
 /// As for [`multiply`].
-unsafe fn multiply_long(row: &GemmRow<'_>, weights: *const u8, run: usize) {
+unsafe fn multiply_long(row: &GemmRow<'_>, weights: *const u8, run: usize, sums: *mut i32) {
     // What the loop over pixels needs, which does not fit the registers: taps, their number, weights, sums, pixels left, and
     // the distance of pixels.
     let mut pixel =
-        [row.taps.as_ptr().addr(), row.taps.len(), weights.addr(), row.sums.addr(), row.pixels, row.step];
+        [row.taps.as_ptr().addr(), row.taps.len(), weights.addr(), sums.addr(), row.pixels, row.step];
     // SAFETY: the inner loop is predicated by the length of the run; the weights have a vector for every one of its steps;
     // four sums a pixel. Addresses of 32 bits are pointers.
     unsafe {
@@ -128,8 +182,8 @@ unsafe fn multiply_long(row: &GemmRow<'_>, weights: *const u8, run: usize) {
                 "subs {count}, #1",
                 "bne 3b",
                 "ldrd {p}, {count}, [{pixel}, #12]",
-                "strd r0, r2, [{p}], #16",
-                "strd r4, r12, [{p}, #-8]",
+                "strd r0, r2, [{p}], #32",
+                "strd r4, r12, [{p}, #-24]",
                 "ldr {w}, [{pixel}, #20]",
                 "add {at}, {w}",
                 "subs {count}, #1",
@@ -142,92 +196,117 @@ unsafe fn multiply_long(row: &GemmRow<'_>, weights: *const u8, run: usize) {
     }
 }
 
-/// Requantises the sums of [`multiply`] and writes the first `channels` of each pixel's four. The specification clamps before
-/// it rounds; as its bounds are integers and every step saturates, clamping last gives the same.
+/// Requantises the sums of [`multiply`] and writes the first `channels` of each pixel's eight. The specification clamps
+/// before it rounds; as its bounds are integers and every step saturates, clamping last gives the same.
 ///
 /// # Safety
-/// As for [`crate::rows::isa::Isa::gemm`]; four biases and scales.
+/// As for [`crate::rows::isa::Isa::gemm`]; eight biases and scales.
 pub(super) unsafe fn requantise(
     row: &GemmRow<'_>,
-    parameters: (*const i32, *const f32),
+    (bias, scale): (*const i32, *const f32),
     out: *mut u8,
     channels: usize,
 ) {
-    // SAFETY: passed on.
+    // SAFETY: passed on, four channels at a time where there are not eight.
     unsafe {
-        if channels == OUTPUTS && row.pixels.is_multiple_of(2) {
-            requantise_pairs(row, parameters, out);
-        } else {
-            requantise_some(row, parameters, out, channels);
+        if channels == PIXEL_SUMS {
+            requantise_eight(row, (bias, scale), out);
+            return;
+        }
+        requantise_some(row, (bias, scale), row.sums, out, channels.min(OUTPUTS));
+        if channels > OUTPUTS {
+            let parameters = (bias.add(OUTPUTS), scale.add(OUTPUTS));
+            requantise_some(row, parameters, row.sums.add(OUTPUTS), out.add(OUTPUTS), channels - OUTPUTS);
         }
     }
 }
 
-/// Defines the loop over pixels with these stores.
-macro_rules! requantise {
-    ($name:ident($($channels:ident)?), $row:ident.pixels $(/ $part:literal)?, $predicate:literal, [$($store:literal),+]) => {
-        /// # Safety
-        /// As for [`requantise`].
-        #[inline(never)]
-        unsafe fn $name(
-            $row: &GemmRow<'_>,
-            (bias, scale): (*const i32, *const f32),
-            out: *mut u8,
-            $($channels: usize)?
-        ) {
-            let ([low, high], zero) = bounds($row.requant);
-            // SAFETY: four sums, biases and scales; the channels of every pixel.
-            unsafe {
-                block!(
-                    [
-                        $predicate,
-                        "vldrw.u32 q1, [{bias}]",
-                        "vldrw.u32 q2, [{scale}]",
-                        "vdup.32 q3, {low}",
-                        "vdup.32 q4, {high}",
-                        "dls lr, {n}",
-                        "2:",
-                        "vldrw.u32 q0, [{sums}], #16",
-                        "vadd.i32 q0, q0, q1",
-                        "vcvt.f32.s32 q0, q0",
-                        "vmul.f32 q0, q0, q2",
-                        "vcvtn.s32.f32 q0, q0",
-                        "vqadd.s32 q0, q0, {zero}",
-                        "vmax.s32 q0, q0, q3",
-                        "vmin.s32 q0, q0, q4",
-                        $($store),+,
-                        "add r0, {pitch}",
-                        "le lr, 2b",
-                    ],
-                    $($channels = in(reg) $channels,)? bias = in(reg) bias, scale = in(reg) scale, low = in(reg) low,
-                    high = in(reg) high, n = in(reg) $row.pixels $(/ $part)?, zero = in(reg) zero, pitch = in(reg) $row.out_pixel,
-                    sums = inout(reg) $row.sums => _, inout("r0") out => _
-                );
-            }
-        }
-    };
+/// Even outputs in one vector, odd ones in another: narrowing to 16 bits interleaves them again.
+///
+/// # Safety
+/// As for [`requantise`], of eight channels.
+#[inline(never)]
+unsafe fn requantise_eight(row: &GemmRow<'_>, (bias, scale): (*const i32, *const f32), out: *mut u8) {
+    let ([low, high], zero) = bounds(row.requant);
+    // SAFETY: eight sums, biases and scales; the channels of every pixel.
+    unsafe {
+        block!(
+            [
+                "vld20.32 {{q2, q3}}, [{bias}]",
+                "vld21.32 {{q2, q3}}, [{bias}]",
+                "vld20.32 {{q4, q5}}, [{scale}]",
+                "vld21.32 {{q4, q5}}, [{scale}]",
+                "vdup.16 q6, {low}",
+                "vdup.16 q7, {high}",
+                "dls lr, {n}",
+                "2:",
+                "vld20.32 {{q0, q1}}, [{sums}]",
+                "vld21.32 {{q0, q1}}, [{sums}]!",
+                "vadd.i32 q0, q0, q2",
+                "vadd.i32 q1, q1, q3",
+                "vcvt.f32.s32 q0, q0",
+                "vcvt.f32.s32 q1, q1",
+                "vmul.f32 q0, q0, q4",
+                "vmul.f32 q1, q1, q5",
+                "vcvtn.s32.f32 q0, q0",
+                "vcvtn.s32.f32 q1, q1",
+                "vqmovnb.s32 q0, q0",
+                "vqmovnt.s32 q0, q1",
+                "vqadd.s16 q0, q0, {zero}",
+                "vmax.s16 q0, q0, q6",
+                "vmin.s16 q0, q0, q7",
+                "vstrb.16 q0, [r0]",
+                "add r0, {pitch}",
+                "le lr, 2b",
+            ],
+            bias = in(reg) bias, scale = in(reg) scale, low = in(reg) low, high = in(reg) high,
+            n = in(reg) row.pixels, zero = in(reg) zero, pitch = in(reg) row.out_pixel,
+            sums = inout(reg) row.sums => _, inout("r0") out => _
+        );
+    }
 }
 
-requantise!(requantise_some(channels), row.pixels, "vctp.32 {channels}", ["vpst", "vstrbt.32 q0, [r0]"]);
-// All four channels of two pixels a turn.
-requantise!(
-    requantise_pairs(),
-    row.pixels / 2,
-    "",
-    [
-        "vstrb.32 q0, [r0]",
-        "add r0, {pitch}",
-        "vldrw.u32 q0, [{sums}], #16",
-        "vadd.i32 q0, q0, q1",
-        "vcvt.f32.s32 q0, q0",
-        "vmul.f32 q0, q0, q2",
-        "vcvtn.s32.f32 q0, q0",
-        "vqadd.s32 q0, q0, {zero}",
-        "vmax.s32 q0, q0, q3",
-        "vmin.s32 q0, q0, q4",
-        "vstrb.32 q0, [r0]"
-    ]
-);
+/// # Safety
+/// As for [`requantise`], of the up to four channels that these sums are of.
+#[inline(never)]
+unsafe fn requantise_some(
+    row: &GemmRow<'_>,
+    (bias, scale): (*const i32, *const f32),
+    sums: *const i32,
+    out: *mut u8,
+    channels: usize,
+) {
+    let ([low, high], zero) = bounds(row.requant);
+    // SAFETY: four sums, biases and scales; stores are predicated by the channels.
+    unsafe {
+        block!(
+            [
+                "vctp.32 {channels}",
+                "vldrw.u32 q1, [{bias}]",
+                "vldrw.u32 q2, [{scale}]",
+                "vdup.32 q3, {low}",
+                "vdup.32 q4, {high}",
+                "dls lr, {n}",
+                "2:",
+                "vldrw.u32 q0, [{sums}], #32",
+                "vadd.i32 q0, q0, q1",
+                "vcvt.f32.s32 q0, q0",
+                "vmul.f32 q0, q0, q2",
+                "vcvtn.s32.f32 q0, q0",
+                "vqadd.s32 q0, q0, {zero}",
+                "vmax.s32 q0, q0, q3",
+                "vmin.s32 q0, q0, q4",
+                "vpst",
+                "vstrbt.32 q0, [r0]",
+                "add r0, {pitch}",
+                "le lr, 2b",
+            ],
+            channels = in(reg) channels, bias = in(reg) bias, scale = in(reg) scale, low = in(reg) low,
+            high = in(reg) high, n = in(reg) row.pixels, zero = in(reg) zero, pitch = in(reg) row.out_pixel,
+            sums = inout(reg) sums => _, inout("r0") out => _
+        );
+    }
+}
 
 /// Filters a row, 16 elements at a time.
 ///
