@@ -110,9 +110,15 @@ fn staged(g: &ConvGeometry) -> usize {
     if g.depthwise() { g.input_channels } else { g.input_channels / g.groups }
 }
 
-/// Pixels of a pointwise convolution that are worked on together.
+/// Pixels of a pointwise convolution that are worked on together: whole tiles of 12 pixels and two blocks, or 16 and one.
 fn part(g: &ConvGeometry, output: Shape) -> usize {
-    (CHUNK / g.input_channels).next_multiple_of(48).min(output.height * output.width)
+    let tile = if g.output_channels / g.groups > 16 { 12 } else { 16 };
+    (CHUNK / g.input_channels).next_multiple_of(tile).min(output.height * output.width)
+}
+
+/// Most output channels that the leaf kernel computes at once.
+fn tile_channels<I: Isa>(g: &ConvGeometry) -> usize {
+    if g.depthwise() { 16 } else { 16 * I::FLOAT_BLOCKS }
 }
 
 fn plan<I: Isa>(g: &ConvGeometry, output: Shape) -> StagePlan {
@@ -133,7 +139,7 @@ pub(super) fn scratch_bytes<I: Isa, T: Float>(conv: &Conv<'_>, output: Shape) ->
         Some(Access::Direct) => (part(g, output) * g.input_channels * 4, part(g, output)),
         _ => (plan::<I>(g, output).bytes(), output.width),
     };
-    let waiting = if limits(conv.activation).is_none() { pixels * output.channels * 4 } else { 0 };
+    let waiting = if limits(conv.activation).is_none() { pixels * tile_channels::<I>(g) * 4 } else { 0 };
     Arena::size(rows) + Arena::size(waiting) + 64
 }
 
@@ -172,22 +178,22 @@ pub(super) fn run<I: Isa, T: Float>(
         _ => (plan.bytes(), width),
     };
     let memory = arena.take(rows);
-    let waiting = if fused.is_none() { waiting * out.shape().channels * 4 } else { 0 };
+    let waiting = if fused.is_none() { waiting * tile_channels::<I>(g) * 4 } else { 0 };
     let waiting = arena.take(waiting).as_mut_ptr().cast::<f32>();
     // Numbers of a pixel's runs, of which a pair of pixels has two, interleaved.
     let pair = if access == Access::Pairs { 4 } else { 1 };
 
-    // Computes one row of output pixels from `taps` for some blocks of a group.
+    // Computes one row of output pixels from `taps` for some blocks of a group. Where the leaf kernel cannot apply the
+    // activation, these few channels wait in the L1 cache for it.
     let leaf = |group: usize, parts: Range<usize>, taps: &[*const f32], step, pixels, to: *mut T| {
         let first = parts.start;
         let slot = (group * blocks + first) * 16;
         let channel = group * outputs + first * 16;
         let at = if depthwise { &weights[first * 16..] } else { &weights[slot * block_len / 16..] };
-        let (to, pitch) = if fused.is_some() {
-            (to.wrapping_add(channel).cast(), out.layout().pixel)
-        } else {
-            (waiting.wrapping_add(channel).cast(), out.shape().channels)
-        };
+        let channels = (outputs - first * 16).min(parts.len() * 16);
+        let to: *mut T = to.wrapping_add(channel);
+        let (target, pitch) =
+            if fused.is_some() { (to.cast(), out.layout().pixel) } else { (waiting.cast(), channels) };
         let row = FloatRow {
             taps,
             depth: match access {
@@ -204,29 +210,22 @@ pub(super) fn run<I: Isa, T: Float>(
             half: !T::SAME,
             wide_out: fused.is_none(),
             bias: bias[slot..].as_ptr(),
-            out: to,
+            out: target,
             out_pixel: pitch,
-            channels: (outputs - first * 16).min(parts.len() * 16),
+            channels,
             limits: fused.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]),
         };
         // SAFETY: the token's existence proves the instructions. A run of `depth` numbers at each tap for every pixel lies
         // inside the view or a staged row (depthwise: 16 numbers, the row's slack included). Weights and bias have the
-        // lengths of `packed_weights_len` and `channel_slots`, which the artifact proves. Output: `pixels` pixels of
-        // the view or of the row buffer.
+        // lengths of `packed_weights_len` and `channel_slots`, which the artifact proves. Output: these channels of `pixels`
+        // pixels of the view, or of the row buffer, from where they go to the view.
         unsafe {
             if depthwise {
                 I::depthwise_float(&row);
             } else {
                 I::gemm_float(&row, parts.len());
             }
-        }
-    };
-    // The activation of finished pixels, and their way to the output.
-    let finish = |pixels: usize, to: *mut T| {
-        if fused.is_none() {
-            let channels = out.shape().channels;
-            // SAFETY: the leaf kernels wrote all of the pixels; as many of the output follow `to`.
-            unsafe {
+            if fused.is_none() {
                 I::activate(waiting, pixels * channels, conv.activation);
                 let pitch = out.layout().pixel * size;
                 T::store::<I>()(waiting.cast(), channels * 4, to.cast(), pitch, pixels, channels);
@@ -263,7 +262,6 @@ pub(super) fn run<I: Isa, T: Float>(
                 for (group, t) in (0..groups).flat_map(|g| (0..tiles).map(move |t| (g, t))) {
                     leaf(group, tile(t), &[wide.wrapping_add(group * inputs)], step, n, at);
                 }
-                finish(n, at);
             }
         }
         return true;
@@ -296,9 +294,6 @@ pub(super) fn run<I: Isa, T: Float>(
                         taps[..n].iter_mut().for_each(|p| *p = p.wrapping_add(parts.start * 16));
                     }
                     leaf(group, parts, &taps[..n], sx * count * pair, width, out.ptr(y, 0));
-                }
-                if group + 1 == groups {
-                    finish(width, out.ptr(y, 0));
                 }
             }
         }

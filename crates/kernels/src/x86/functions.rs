@@ -1,12 +1,20 @@
 //! Activations of f32 numbers as plain arithmetic without branches, to be compiled, and vectorised, for an instruction set.
 //!
-//! Relative errors are a few units in the last place; erf has an absolute error below 2e-7 (Abramowitz and Stegun,
-//! "Handbook of Mathematical Functions", formula 7.1.26).
+//! Relative errors are a few units in the last place, but for [`gelu`], which bounds the absolute one.
+
+use core::arch::x86_64::{_mm_cvtss_f32, _mm_fmadd_ss, _mm_set_ss};
 
 use fusionproxy_format::{Activation, BinaryOp, Quant};
 
 use super::float_elementwise::{FloatBlend, FloatUpsample};
 use super::requant::Requant;
+
+/// a b + c, rounded once. Without the standard library, `f32` has no such method.
+#[inline(always)]
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    // SAFETY: the instruction belongs to every set that this module is compiled for (`compiled::bodies`).
+    unsafe { _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c))) }
+}
 
 /// exp(x), 0 below -87.3 and at most 2.4e38.
 #[inline(always)]
@@ -58,18 +66,32 @@ pub(super) fn tanh(x: f32) -> f32 {
     if magnitude < 0.625 { near } else { far }
 }
 
-/// erf(x)
+/// x Phi(x), Phi being the distribution function of the normal distribution, to an absolute error of 3.1e-7.
+///
+/// Neither a division nor the general exponential: it is max(x, 0) - m Phi(-m) with m = |x|, and Phi(-m) = 2^g(m) with a smooth
+/// g, of which g(0) is -1. Both polynomials are our own least maximum fits, that of g weighted by the error it makes in the
+/// result. Beyond 6 the second term is below 4e-9.
 #[inline(always)]
-pub(super) fn erf(x: f32) -> f32 {
-    let magnitude = x.abs();
-    let t = 1.0 / (1.0 + 0.327_591_1 * magnitude);
-    let p = 1.061_405_4;
-    let p = p * t - 1.453_152;
-    let p = p * t + 1.421_413_7;
-    let p = p * t - 0.284_496_72;
-    let p = p * t + 0.254_829_6;
-    let v = 1.0 - p * t * exp(-magnitude * magnitude);
-    if x < 0.0 { -v } else { v }
+pub(super) fn gelu(x: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0;
+    let m = if x.abs() > 6.0 { 6.0 } else { x.abs() };
+    let g = fused(2.992_424_4e-5, m, -7.398_747e-4);
+    let g = fused(g, m, 7.977_464e-3);
+    let g = fused(g, m, -5.323_819e-2);
+    let g = fused(g, m, -4.589_157e-1);
+    let g = fused(g, m, -1.151_147);
+    let g = fused(g, m, -1.0);
+    // 2^n * 2^r with |r| <= 1/2, n in the low bits as in `exp`.
+    let shifted = g + MAGIC;
+    let r = g - (shifted - MAGIC);
+    let p = fused(1.326_472_7e-3, r, 9.671_513e-3);
+    let p = fused(p, r, 5.550_734e-2);
+    let p = fused(p, r, 2.402_224_2e-1);
+    let p = fused(p, r, core::f32::consts::LN_2);
+    let p = fused(p, r, 1.0);
+    let power = f32::from_bits(((shifted.to_bits().wrapping_sub(MAGIC.to_bits())).wrapping_add(127)) << 23);
+    let positive = if x < 0.0 { 0.0 } else { x };
+    fused(-m * p, power, positive)
 }
 
 /// min(max(x, lo), hi); NaN stays NaN.
@@ -289,7 +311,7 @@ pub(super) unsafe fn activate(v: *mut f32, n: usize, function: Activation) {
             Activation::LeakyRelu { slope } => each(v, n, |x| if x < 0.0 { slope * x } else { x }),
             Activation::HardSwish => each(v, n, |x| x * clamp(x / 6.0 + 0.5, 0.0, 1.0)),
             Activation::HardSigmoid { alpha, beta } => each(v, n, |x| clamp(alpha * x + beta, 0.0, 1.0)),
-            Activation::Gelu => each(v, n, |x| 0.5 * x * (1.0 + erf(x * core::f32::consts::FRAC_1_SQRT_2))),
+            Activation::Gelu => each(v, n, gelu),
             Activation::GeluTanh => {
                 each(v, n, |x| 0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x))));
             }

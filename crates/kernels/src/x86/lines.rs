@@ -2,38 +2,35 @@
 
 use super::functions;
 
-/// Partial sums that are added up side by side.
+/// Channels whose squares are summed side by side.
 const LANES: usize = 64;
 
-/// Folds `f` over lanes of numbers, then over the lanes.
+/// Folds `f` over 16 lanes of numbers, then over the lanes. The lanes are never indexed by what is not a constant, so they
+/// stay in registers.
 ///
 /// # Safety
 /// `n` numbers can be read.
 #[inline(always)]
 unsafe fn fold(v: *const f32, n: usize, start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut acc = [start; LANES];
-    let whole = n / LANES * LANES;
+    let mut lanes = [start; 16];
+    let whole = n / 16 * 16;
+    let mut rest = start;
     // SAFETY: numbers below n.
     unsafe {
-        for at in (0..whole).step_by(LANES) {
-            for (i, acc) in acc.iter_mut().enumerate() {
-                *acc = f(*acc, v.add(at + i).read());
+        for at in (0..whole).step_by(16) {
+            for (i, lane) in lanes.iter_mut().enumerate() {
+                *lane = f(*lane, v.add(at + i).read());
             }
         }
-        for (i, acc) in acc.iter_mut().enumerate().take(n - whole) {
-            *acc = f(*acc, v.add(whole + i).read());
+        for i in whole..n {
+            rest = f(rest, v.add(i).read());
         }
     }
-    // Halves onto one another: additions that can be done side by side.
-    let mut len = LANES;
-    while len > 1 {
-        len /= 2;
-        for i in 0..len {
-            let other = acc[i + len];
-            acc[i] = if start == 0.0 { acc[i] + other } else { f(acc[i], other) };
-        }
-    }
-    acc[0]
+    // Sums are joined by additions, whatever was summed.
+    let join = |a: f32, b: f32| if start == 0.0 { a + b } else { f(a, b) };
+    let lanes: [f32; 8] = core::array::from_fn(|i| join(lanes[i], lanes[i + 8]));
+    let lanes: [f32; 4] = core::array::from_fn(|i| join(lanes[i], lanes[i + 4]));
+    join(join(join(lanes[0], lanes[2]), join(lanes[1], lanes[3])), rest)
 }
 
 /// The body of [`super::isa::Isa::softmax`].
