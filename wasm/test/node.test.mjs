@@ -7,7 +7,7 @@ import { crc32 } from "node:zlib";
 
 import { Fusion, FusionError } from "fusionproxy";
 
-import { frames, pattern } from "./pattern.mjs";
+import { frames, opaque, pattern } from "./pattern.mjs";
 
 const golden = readFileSync(new URL("golden.txt", import.meta.url), "utf8").trim().split("\n");
 const rejects = (promise, code, text) =>
@@ -42,6 +42,19 @@ test("takes RGBA, RGB and luma; 8, 14 and 16 bits", async () => {
   const high = { data: words.map((v) => v | 0xc000), width: 32, height: 24, bits: 14 };
   const fourteen = await fusion.fuse(visible, high, { still: true });
   assert.deepEqual(fourteen.data, sixteen.data);
+});
+
+test("RGBA and RGB of the same picture are fused alike, in the darkest and the brightest colours too", async () => {
+  const [width, height] = [64, 48];
+  const rgba = opaque(width * height, 13, 4);
+  const visible = { data: rgba, width, height };
+  const three = { data: rgba.filter((_, i) => i % 4 !== 3), width, height };
+  const fusion = await Fusion.create();
+  for (const level of [0, 1, 128, 254, 255]) {
+    const infrared = { data: new Uint8Array(width * height).fill(level), width, height };
+    const [four, rgb] = [await fusion.fuse(visible, infrared), await fusion.fuse(three, infrared)];
+    assert.deepEqual(four.data, rgb.data, `infrared ${level}`);
+  }
 });
 
 test("says what runs", async () => {

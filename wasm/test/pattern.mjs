@@ -10,6 +10,9 @@ export function pattern(length, step, seed) {
   return bytes;
 }
 
+/** RGBA with alpha 255. */
+export const opaque = (pixels, step, seed) => pattern(pixels * 4, step, seed).map((v, i) => (i % 4 === 3 ? 255 : v));
+
 /** The frames of one line of golden.txt. */
 export function frames(line) {
   const [visible, infrared, format] = line.split(" ");

@@ -58,10 +58,12 @@ fn into_gamut(luma: v128, offsets: [v128; 3]) -> [v128; 3] {
     for d in offsets {
         let room = v128_bitselect(up, luma, i32x4_gt(d, zero));
         // Below 65536 a quotient of these is at least 1/255 below the next integer, or is one, and half a unit in the last
-        // place is 1/512 at most: rounding never reaches the next integer. An offset of 0 gives infinity or NaN, which
-        // the minimum passes over.
-        let quotient = f32x4_div(f32x4_convert_i32x4(i32x4_shl(room, 16)), f32x4_convert_i32x4(i32x4_abs(d)));
-        factor = f32x4_pmin(factor, quotient);
+        // place is 1/512 at most: rounding never reaches the next integer. An offset that has room, such as 0, limits
+        // nothing. Its quotient may be NaN, which must not reach the minimum: with relaxed SIMD, LLVM makes it
+        // `relaxed_min`, and what that gives is the engine's choice.
+        let far = i32x4_abs(d);
+        let quotient = f32x4_div(f32x4_convert_i32x4(i32x4_shl(room, 16)), f32x4_convert_i32x4(far));
+        factor = f32x4_pmin(factor, v128_bitselect(quotient, factor, i32x4_gt(far, room)));
     }
     let factor = i32x4_trunc_sat_f32x4(f32x4_floor(factor));
     offsets.map(|d| {
