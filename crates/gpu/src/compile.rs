@@ -23,6 +23,9 @@ pub(crate) fn compile(artifact: &Artifact<'_>, options: Options) -> Result<Progr
     let graph = Graph::new(artifact, options.height, options.width)?;
     let shaders = shaders(&graph, &options)?;
     let mut program = Program {
+        model: artifact.name().to_string(),
+        precision: artifact.precision(),
+        parameters: artifact.params(),
         buffers: Vec::new(),
         weights: Vec::new(),
         pipelines: Vec::new(),

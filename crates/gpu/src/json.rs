@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-use crate::{Binding, Program, Resource, Source, Target};
+use crate::{Binding, Program, Resource, Source, Stage, Stages, Target, Texel};
 
 impl Program {
     /// The program without its weights, as JSON. `docs/gpu.md` describes it.
@@ -16,7 +16,10 @@ impl Program {
 
     fn write_json(&self, out: &mut String) -> core::fmt::Result {
         let o = &self.options;
-        write!(out, "{{\"height\":{},\"width\":{},", o.height, o.width)?;
+        out.push_str("{\"model\":");
+        text(out, &self.model)?;
+        write!(out, ",\"precision\":\"{}\",\"parameters\":{},", self.precision.name(), self.parameters)?;
+        write!(out, "\"height\":{},\"width\":{},", o.height, o.width)?;
         write!(out, "\"visible\":\"{}\",\"infrared\":\"{}\",", source(o.visible), source(o.infrared))?;
         let fused = if o.fused == Target::Rgba { "rgba" } else { "texture" };
         write!(out, "\"fused\":\"{fused}\",\"buffers\":")?;
@@ -34,6 +37,38 @@ impl Program {
             out.push('}');
             Ok(())
         })?;
+        out.push('}');
+        Ok(())
+    }
+}
+
+impl Stages {
+    /// The stages as JSON. `docs/gpu.md` describes it.
+    pub fn json(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_json(&mut out);
+        out
+    }
+
+    fn write_json(&self, out: &mut String) -> core::fmt::Result {
+        write!(out, "{{\"state\":{},\"histogram\":{}", Self::STATE_BYTES, Self::HISTOGRAM_BYTES)?;
+        write!(out, ",\"positions\":{:?}", self.positions())?;
+        for (name, Stage { wgsl, workgroups }) in [
+            ("count", self.count()),
+            ("curve", self.curve()),
+            ("colour", self.align(Texel::Colour)),
+            ("grey", self.align(Texel::Grey)),
+            ("words", self.align(Texel::Words)),
+        ] {
+            write!(out, ",\"{name}\":{{\"workgroups\":{workgroups:?},\"wgsl\":")?;
+            text(out, &wgsl)?;
+            out.push('}');
+        }
+        for (name, wgsl) in [("take", self.take()), ("present", self.present())] {
+            write!(out, ",\"{name}\":")?;
+            text(out, &wgsl)?;
+        }
         out.push('}');
         Ok(())
     }

@@ -22,9 +22,11 @@ mod memory;
 pub mod native;
 mod program;
 mod shader;
+mod stages;
 
 pub use error::ProgramError;
 pub use program::{
     Binding, Buffer, Capabilities, Dispatch, Options, Pipeline, Program, Resource, Role, Source, Target,
     WeightRange,
 };
+pub use stages::{Stage, Stages, Texel};

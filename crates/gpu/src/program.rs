@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use fusionproxy_format::Artifact;
+use fusionproxy_format::{Artifact, Precision};
 
 use crate::ProgramError;
 
@@ -175,6 +175,9 @@ pub struct Dispatch {
 /// once; a frame is one submission of [`Program::dispatches`] in order, in one compute pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
+    pub(crate) model: String,
+    pub(crate) precision: Precision,
+    pub(crate) parameters: u64,
     pub(crate) buffers: Vec<Buffer>,
     pub(crate) weights: Vec<u8>,
     pub(crate) pipelines: Vec<Pipeline>,
@@ -190,6 +193,21 @@ impl Program {
     /// form for which there is no shader.
     pub fn new(artifact: &Artifact<'_>, options: Options) -> Result<Self, ProgramError> {
         crate::compile::compile(artifact, options)
+    }
+
+    /// Name of the network.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Its arithmetic.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Number of its weights.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
     }
 
     /// Buffers to create. The first holds the weights.

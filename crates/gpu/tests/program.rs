@@ -145,6 +145,8 @@ fn json_says_what_the_program_says() {
     options.visible = Source::Texture;
     let program = Program::new(&model!("nano/nano.int8"), options).expect("a program");
     let json: serde_json::Value = serde_json::from_str(&program.json()).expect("valid JSON");
+    assert_eq!((&json["model"], &json["precision"]), (&"nano".into(), &"int8".into()));
+    assert_eq!(json["parameters"], program.parameters());
     assert_eq!(json["height"], 75);
     assert_eq!(json["visible"], "texture");
     assert_eq!(json["infrared"], "grey");

@@ -9,7 +9,7 @@ use super::{Bound, Writer};
 use crate::{Role, Source};
 
 /// Full-range BT.601 luma in 16-bit fixed point, as on the CPU.
-const LUMA: &str = "\
+pub(crate) const LUMA: &str = "\
 fn luma(p: u32) -> u32 {
   return (19595u * (p & 255u) + 38470u * ((p >> 8u) & 255u) + 7471u * ((p >> 16u) & 255u) + 32768u) >> 16u;
 }

@@ -32,6 +32,7 @@ use fusionproxy_format::{DType, TensorId};
 use crate::graph::Graph;
 use crate::{Options, ProgramError, Role};
 
+pub(crate) use input::LUMA;
 pub(crate) use norm::{factors, over_space};
 pub(crate) use output::output;
 pub(crate) use pixel::pixel;

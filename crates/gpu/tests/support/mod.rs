@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unused_imports, unused_macros)] // Each test takes what it needs.
 
+#[cfg(feature = "native")]
+pub(crate) mod bench;
 pub(crate) mod net;
 
 use fusionproxy_core::colour::luma_of;
