@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use fusionproxy_format::{DType, Op};
 
-use crate::{Call, Shape, scalar};
+use crate::{Call, Shape, Src, scalar};
 
 /// A set of kernels, chosen once per executor.
 ///
@@ -22,6 +22,12 @@ pub trait Backend: Sync {
     /// another target.
     fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize;
 
+    /// Adds the rows `rows` of an image to `sums`, one a channel: the share of some rows in a mean or sum over all. `scratch`
+    /// is that of the reduction.
+    fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], _scratch: &mut [u8]) {
+        scalar::sum_rows(image, rows, sums);
+    }
+
     /// Name of the kernel that runs `op`, as `{architecture}-{extension}-{kernel}`, for reports.
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str;
 }
@@ -35,6 +41,9 @@ impl<B: Backend + ?Sized> Backend for &B {
     }
     fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
         (**self).scratch_bytes(op, dtype, input, output)
+    }
+    fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], scratch: &mut [u8]) {
+        (**self).sum_rows(image, rows, sums, scratch);
     }
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
         (**self).kernel(op, dtype)

@@ -3,12 +3,13 @@
 
 mod support;
 
-use fusionproxy_format::DType;
+use fusionproxy_format::{Axis, DType, Op, OpKind, ReduceKind};
+use fusionproxy_kernels::scalar::finish_sums;
 use fusionproxy_kernels::{Backend, Scalar};
 use half::f16;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use support::{Case, Rng, for_all};
+use support::{Case, Rng, for_all, for_cases};
 
 /// The backends of this architecture that this CPU supports (on x86-64 their detection needs the feature `std`), and those
 /// for Cortex-M, whose instructions have a twin for every architecture.
@@ -35,6 +36,34 @@ fn every_backend_agrees_with_the_scalar_kernels() {
             if let Some(got) = case.run_line_buffered(backend) {
                 agree(case, &got, &want)?;
             }
+            Ok(())
+        });
+    }
+}
+
+/// A mean or sum over the image from the sums of its parts.
+#[test]
+fn sums_of_parts_are_the_sum_of_the_whole() {
+    for backend in backends().into_iter().chain([&Scalar::ALL as &dyn Backend]) {
+        for_cases(OpKind::Reduce, DType::U8, 256, |case| {
+            let output = case.output_tensor(case.output);
+            let taken = case.with_call(&output, |call| {
+                let Op::Reduce(op) = call.op() else { return false };
+                let sums = op.axis == Axis::Space && op.kind != ReduceKind::Max;
+                let Some(image) = call.source::<u8>(0).filter(|_| sums) else { return false };
+                let shape = image.shape();
+                let mut sums = vec![0; shape.channels];
+                let bytes = backend.scratch_bytes(call.op(), DType::U8, shape, call.output_shape());
+                let mut memory = vec![0x5a; bytes + 63];
+                let start = memory.as_ptr().align_offset(64);
+                let cut = shape.height / 3;
+                for rows in [cut..shape.height, 0..cut] {
+                    backend.sum_rows(&image, rows, &mut sums, &mut memory[start..][..bytes]);
+                }
+                finish_sums(call, &sums);
+                true
+            });
+            prop_assert!(!taken || output.all_bits() == case.run(&Scalar::ALL), "{:?}", case);
             Ok(())
         });
     }

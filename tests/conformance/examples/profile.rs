@@ -37,12 +37,16 @@ fn window(op: &Op<'_>) -> String {
     format!("{}x{} s{}{groups}", w.kernel[0], w.kernel[1], w.stride[0])
 }
 
-/// `FUSIONPROXY_CACHE`: bytes, or `whole` for no strips.
+/// `FUSIONPROXY_CACHE`: bytes, or `whole` for no strips. `FUSIONPROXY_ARENA`: bytes that the arena should stay within.
 fn schedule() -> Result<Schedule, Box<dyn Error>> {
-    Ok(match std::env::var("FUSIONPROXY_CACHE") {
+    let schedule = match std::env::var("FUSIONPROXY_CACHE") {
         Ok(text) if text == "whole" => Schedule::Whole,
         Ok(text) => Schedule::Strips { cache: text.parse()? },
         Err(_) => PlanOptions::default().schedule,
+    };
+    Ok(match (schedule, std::env::var("FUSIONPROXY_ARENA")) {
+        (Schedule::Strips { cache }, Ok(arena)) => Schedule::Within { cache, arena: arena.parse()? },
+        _ => schedule,
     })
 }
 
@@ -63,8 +67,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let artifact = Artifact::new(&memory[start..start + file.len()])?;
     let backend = backend();
 
-    let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
-    let mut steps = vec![Step::EMPTY; artifact.op_count()];
+    // Room for every operator to run twice.
+    let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count() + artifact.op_count()];
+    let mut steps = vec![Step::EMPTY; 2 * artifact.op_count()];
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
     let options = PlanOptions { schedule: schedule()?, workers: threads()? };
     let start = Instant::now();
@@ -116,7 +121,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sum = Duration::ZERO;
     for step in plan.steps() {
         let time = best[step.op()];
-        let Some(entry) = step.entry().filter(|_| !step.is_elided()) else { continue };
+        // An operator that runs twice has one time for both.
+        let once = !step.is_elided() && !step.is_repeated();
+        let Some(entry) = step.entry().filter(|_| once) else { continue };
         let Some((output, mut bytes)) = shape(entry.output) else { continue };
         let input = entry.input(0).and_then(shape).map_or(output, |(s, _)| s);
         bytes += entry.inputs.iter().filter_map(|id| shape(id.get())).map(|(_, b)| b).sum::<usize>();
@@ -146,7 +153,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut next = 0;
     while let Some(step) = plan.steps().get(next) {
         if let Some(chain) = step.chain() {
-            println!("operators {:?} in {} strips", step.group(), chain.strips);
+            let members = plan.steps().get(step.group()).unwrap_or_default();
+            let twice = members.iter().filter(|s| s.is_repeated()).count();
+            println!(
+                "operators {:?} in {} strips, {twice} of them a second time",
+                step.group(),
+                chain.strips
+            );
         }
         next = step.group().end;
     }

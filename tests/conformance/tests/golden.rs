@@ -68,17 +68,18 @@ fn hash(bytes: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Whole tensors, the shortest strips, and two others.
-const SCHEDULES: [Schedule; 4] = [
+/// Whole tensors, the shortest strips, two others, and operators that run twice.
+const SCHEDULES: [Schedule; 5] = [
     Schedule::Whole,
     Schedule::SMALLEST,
     Schedule::Strips { cache: 256 << 10 },
     Schedule::Strips { cache: 1 << 20 },
+    Schedule::Within { cache: 256 << 10, arena: 0 },
 ];
 
 /// Numbers of workers to run with; each meets another schedule.
 fn pools() -> Vec<Pool> {
-    let counts: &[usize] = if cfg!(target_family = "wasm") { &[1, 1, 1] } else { &[1, 1, 2, 2, 3, 3] };
+    let counts: &[usize] = if cfg!(target_family = "wasm") { &[1; 5] } else { &[1, 1, 2, 2, 3, 3, 1] };
     counts.iter().map(|n| Pool::new(*n).expect("threads")).collect()
 }
 
@@ -106,8 +107,8 @@ fn fuse(
     pool: &Pool,
     schedule: Schedule,
 ) -> Vec<u8> {
-    let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count()];
-    let mut steps = vec![Step::EMPTY; artifact.op_count()];
+    let mut tensors = vec![TensorSlot::EMPTY; artifact.tensor_count() + artifact.op_count()];
+    let mut steps = vec![Step::EMPTY; 2 * artifact.op_count()];
     let storage = PlanStorage { tensors: &mut tensors, steps: &mut steps };
     let options = PlanOptions { workers: pool.count(), schedule };
     let plan = Plan::new(artifact, height, width, options, backend, storage).expect("a plan");

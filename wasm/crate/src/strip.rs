@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fusionproxy_core::plan::{Placement, Plan};
 use fusionproxy_format::{Axis, DType, Op, OpEntry, ReduceKind, TensorId};
 use fusionproxy_kernels::scalar::{finish_sums, sum_rows};
-use fusionproxy_kernels::{Backend, Call, Layout, Shape, reads};
+use fusionproxy_kernels::{Backend, Call, Layout, Shape, Src, reads};
 
 /// What a strip does with one of the executor's calls.
 #[derive(Clone, Debug)]
@@ -144,7 +144,9 @@ impl Strip {
                 progress.waits = true;
                 progress.sums.clear();
                 progress.sums.resize(call.output_shape().channels, 0);
-                sum_rows(call, rows.clone(), &mut progress.sums);
+                if let Some(image) = call.source::<u8>(0) {
+                    sum_rows(&image, rows.clone(), &mut progress.sums);
+                }
             }
             // Calls behind an exchange are no longer the next one, so this is the next stretch.
             Some(_) => {
@@ -242,6 +244,10 @@ impl<B: Backend> Backend for Part<B> {
 
     fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
         self.kernels.scratch_bytes(op, dtype, input, output)
+    }
+
+    fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], scratch: &mut [u8]) {
+        self.kernels.sum_rows(image, rows, sums, scratch);
     }
 
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {

@@ -3,10 +3,12 @@
 use core::cell::Cell;
 use core::ops::Range;
 
-use fusionproxy_kernels::{Band, Bands, Call, Granted, Phase, Written};
+use fusionproxy_kernels::scalar::finish_sums;
+use fusionproxy_kernels::{AnySrc, Backend, Band, Bands, Granted, Lent, Phase, Written};
+use zerocopy::FromBytes;
 
 use super::image::{Load, Store, Visible};
-use super::memory::calls;
+use super::memory::{access, calls};
 use super::observe::{self, Moment, Observation};
 use crate::frame::Plane;
 use crate::plan::{Chain, MAX_WRITTEN, Plan, Step, TensorSlot};
@@ -48,8 +50,8 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn of(plan: &Plan<'_, '_>, steps: &[Step<'_>]) -> Self {
         let mut shared = Self { written: [Written::default(); MAX_WRITTEN], count: 0 };
-        for step in steps.iter().filter(|s| !s.is_elided()) {
-            let slot = step.entry().and_then(|e| plan.slot(e.output)).filter(|t| !t.ring);
+        for step in steps.iter().filter(|s| !s.is_elided() && s.sums().is_none()) {
+            let slot = step.target().and_then(|id| plan.slot(id)).filter(|t| !t.ring);
             let Some(root) = slot.and_then(|t| plan.slot(t.buffer())) else { continue };
             let written = Written {
                 offset: root.offset,
@@ -85,15 +87,21 @@ impl Shared {
 fn fusing<'s, 'a>(plan: &Plan<'a, 's>, steps: &'s [Step<'a>]) -> Option<&'s Step<'a>> {
     let fused = plan.artifact().fused();
     plan.slot(fused).filter(|t| t.ring)?;
-    steps.iter().find(|s| s.entry().is_some_and(|e| e.output == fused))
+    steps.iter().find(|s| s.target() == Some(fused))
 }
 
 /// Bytes of the fused image in a strip; 0 if the chain does not write it.
 pub(super) fn output_strip(plan: &Plan<'_, '_>, steps: &[Step<'_>], stride: usize) -> usize {
     let fused = plan.artifact().fused();
-    let step = steps.iter().find(|s| s.entry().is_some_and(|e| e.output == fused));
+    let step = steps.iter().find(|s| s.target() == Some(fused));
     let streamed = plan.slot(fused).is_some_and(|t| t.ring);
     step.filter(|_| streamed).map_or(0, |s| (s.rows().step as usize).saturating_mul(stride))
+}
+
+/// The sums of a chain, and the scratch of the kernels.
+fn split_sums<'m>(plan: &Plan<'_, '_>, scratch: &'m mut [u8]) -> Option<(&'m mut [i32], &'m mut [u8])> {
+    let (sums, scratch) = scratch.split_at_mut_checked(plan.sum_bytes())?;
+    Some((<[i32]>::mut_from_bytes(sums).ok()?, scratch))
 }
 
 /// Looks at a run.
@@ -107,16 +115,17 @@ pub(super) struct Strips<'r, 'a, 's> {
 }
 
 impl Strips<'_, '_, '_> {
-    /// Runs the strips of a band, handing each call with its rows to `run`. An error is the number of an operator that the
-    /// plan's memory does not fit.
-    pub(super) fn run(
+    /// Runs the strips of a band; without a backend, only finds out whether it can. An error is the number of an operator
+    /// that the plan's memory does not fit.
+    pub(super) fn run<B: Backend + ?Sized>(
         &self,
         band: &mut Band<'_>,
         images: Option<&Images<'_>>,
         mut observe: Option<&mut Observer<'_>>,
-        mut run: impl FnMut(&Call<'_, '_>, Range<usize>, &mut [u8]),
+        backend: Option<&B>,
     ) -> Result<(), usize> {
         let granted = band.granted;
+        let (sums, scratch) = split_sums(self.plan, band.scratch).ok_or(0usize)?;
         let strips = granted.strips();
         let first = strips.start as isize;
         let before = first - self.chain.warm_up as isize;
@@ -133,15 +142,24 @@ impl Strips<'_, '_, '_> {
             for step in self.steps {
                 let op = step.op();
                 let rows = self.rows(step, k, granted).ok_or(op)?;
+                // Sums are there when the chain has ended.
+                let shown = if step.sums().is_some() { 0..0 } else { rows.clone() };
                 if let Some(observe) = &mut observe {
-                    observe::tell(plan, step, granted, &rows, Moment::Before, *observe);
+                    observe::tell(plan, step, granted, &shown, Moment::Before, *observe);
                 }
-                if !rows.is_empty() {
-                    calls(plan, step, granted, &rows, |call| run(call, rows.clone(), band.scratch))
-                        .ok_or(op)?;
+                if let Some(first) = step.sums() {
+                    let sums = sums.get_mut(first..).ok_or(op)?;
+                    self.add_up(step, granted, &rows, (sums, scratch), backend).ok_or(op)?;
+                } else if !rows.is_empty() {
+                    calls(plan, step, granted, &rows, |call| {
+                        if let Some(backend) = backend {
+                            backend.run(call, rows.clone(), scratch);
+                        }
+                    })
+                    .ok_or(op)?;
                 }
                 if let Some(observe) = &mut observe {
-                    observe::tell(plan, step, granted, &rows, Moment::After, *observe);
+                    observe::tell(plan, step, granted, &shown, Moment::After, *observe);
                 }
             }
             if let Some(images) = images {
@@ -151,12 +169,76 @@ impl Strips<'_, '_, '_> {
         Ok(())
     }
 
+    /// Adds rows of a step's input to its sums.
+    fn add_up<B: Backend + ?Sized>(
+        &self,
+        step: &Step<'_>,
+        granted: Granted<'_>,
+        rows: &Range<usize>,
+        (sums, scratch): (&mut [i32], &mut [u8]),
+        backend: Option<&B>,
+    ) -> Option<()> {
+        let input = self.plan.slot(step.input(0)?)?;
+        let sums = sums.get_mut(..input.layout.shape.channels)?;
+        let AnySrc::U8(image) = granted.source(&access(input)?, rows.clone())?.data else { return None };
+        if let Some(backend) = backend.filter(|_| !rows.is_empty()) {
+            backend.sum_rows(&image, rows.clone(), sums, scratch);
+        }
+        Some(())
+    }
+
+    /// Lets the sums of `workers` begin at nothing.
+    pub(super) fn clear_sums(&self, workers: usize, lent: &mut Lent<'_>) -> Option<()> {
+        for private in lent.private.chunks_mut(lent.per_worker.max(1)).take(workers) {
+            split_sums(self.plan, private.get_mut(lent.rings..)?)?.0.fill(0);
+        }
+        Some(())
+    }
+
+    /// Writes the means and sums of the chain, from what `workers` have added up each for their bands.
+    pub(super) fn finish_sums(
+        &self,
+        workers: usize,
+        lent: &mut Lent<'_>,
+        mut observe: Option<&mut Observer<'_>>,
+    ) -> Result<(), usize> {
+        let plan = self.plan;
+        if self.steps.iter().all(|s| s.sums().is_none()) {
+            return Ok(());
+        }
+        let (per_worker, rings) = (lent.per_worker, lent.rings);
+        for worker in 1..workers {
+            let (first, other) = lent.private.split_at_mut_checked(worker * per_worker).ok_or(0usize)?;
+            let total = first.get_mut(rings..per_worker).and_then(|p| split_sums(plan, p));
+            let share = other.get_mut(rings..per_worker).and_then(|p| split_sums(plan, p));
+            let ((total, _), (share, _)) = total.zip(share).ok_or(0usize)?;
+            total.iter_mut().zip(share).for_each(|(total, share)| *total += *share);
+        }
+        let alone = Bands { strips: 1, workers: 1, written: &[], output_strip: 0 };
+        let Band { granted, scratch, .. } = alone.band(0, Phase::All, lent).ok_or(0usize)?;
+        let (sums, _) = split_sums(plan, scratch).ok_or(0usize)?;
+        for (step, first) in self.steps.iter().filter_map(|s| Some((s, s.sums()?))) {
+            let op = step.op();
+            let sums = sums.get(first..).ok_or(op)?;
+            if let Some(observe) = &mut observe {
+                observe::tell(plan, step, granted, &(0..1), Moment::Before, *observe);
+            }
+            calls(plan, step, granted, &(0..1), |call| finish_sums(call, sums)).ok_or(op)?;
+            if let Some(observe) = &mut observe {
+                observe::tell(plan, step, granted, &(0..1), Moment::After, *observe);
+            }
+        }
+        Ok(())
+    }
+
     /// What strip `k` computes of a step's output.
     fn rows(&self, step: &Step<'_>, k: isize, granted: Granted<'_>) -> Option<Range<usize>> {
-        let slot = self.plan.slot(step.entry()?.output)?;
+        let source = step.sums().map_or_else(|| step.target(), |_| step.input(0));
+        let slot = self.plan.slot(source?)?;
         let (height, strips) = (slot.layout.shape.height, granted.strips());
         let rows = step.rows().of_strip(k, strips.start, height);
-        if slot.ring || granted.is_last() {
+        let ring = self.plan.slot(step.target()?)?.ring;
+        if ring || granted.is_last() {
             return Some(rows);
         }
         // Rows from there on are the next band's.
@@ -180,7 +262,7 @@ impl Strips<'_, '_, '_> {
 
     fn store(&self, k: isize, granted: Granted<'_>, images: &Images<'_>, out: &mut [u8]) -> Option<()> {
         let Some(step) = fusing(self.plan, self.steps).filter(|_| !out.is_empty()) else { return Some(()) };
-        let slot = self.plan.slot(step.entry()?.output)?;
+        let slot = self.plan.slot(step.target()?)?;
         let (height, width) = self.plan.frame_size();
         let (first, rows) = (granted.strips().start, step.rows());
         let strip = rows.of_strip(k, first, slot.layout.shape.height);

@@ -68,7 +68,7 @@ impl<'m> Memory<'m> for Granted<'m> {
 }
 
 /// Where a tensor lies.
-fn access<'m>(slot: &TensorSlot<'m>) -> Option<Access<'m>> {
+pub(super) fn access<'m>(slot: &TensorSlot<'m>) -> Option<Access<'m>> {
     let TensorSlot { dtype, quant, layout, .. } = *slot;
     let place = match slot.data {
         Some(data) => Place::Constant(match dtype {
@@ -101,9 +101,9 @@ pub(super) fn calls<'m>(
         return Some(());
     }
     let entry = step.entry()?;
-    let out = plan.slot(entry.output)?;
+    let out = plan.slot(step.target()?)?;
     let input = |index: usize| {
-        let slot = plan.slot(entry.input(index)?)?;
+        let slot = plan.slot(step.input(index)?)?;
         let shape = slot.layout.shape;
         let reach = reads(&entry.op, index, shape, out.layout.shape);
         let needed = reach.map_or(0..shape.height, |r| r.rows(rows, shape.height));
@@ -112,8 +112,8 @@ pub(super) fn calls<'m>(
     let whole = access(out)?;
     if let Op::Concat = entry.op {
         let mut channel = 0;
-        for (index, id) in entry.inputs.iter().enumerate() {
-            let part = plan.slot(id.get())?;
+        for (index, id) in step.inputs().enumerate() {
+            let part = plan.slot(id)?;
             let Shape { height, width, channels } = part.layout.shape;
             let layout = Layout { shape: Shape { height, width, channels }, ..out.layout };
             let at = |offset: usize| offset + channel * out.dtype.bytes();

@@ -42,7 +42,6 @@ mod memory;
 mod observe;
 
 use core::cell::Cell;
-use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use fusionproxy_kernels::{Backend, Band, Call, Lent, Phase, Workers, run};
@@ -125,11 +124,11 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
                 for worker in 0..bands.workers {
                     let band = bands.band(worker, *phase, &mut lent);
                     let mut band = band.ok_or(ExecutorError::Interface)?;
-                    strips
-                        .run(&mut band, None, None, |_, _, _| ())
-                        .map_err(|op| ExecutorError::Step { op })?;
+                    strips.run(&mut band, None, None, None::<&B>).map_err(|op| ExecutorError::Step { op })?;
                 }
             }
+            strips.clear_sums(1, &mut lent).ok_or(ExecutorError::Interface)?;
+            strips.finish_sums(1, &mut lent, None).map_err(|op| ExecutorError::Step { op })?;
         }
         Ok(())
     }
@@ -259,8 +258,7 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
             }
             let cells = Cell::from_mut(&mut *kept).as_slice_of_cells();
             for step in steps {
-                let rows =
-                    step.entry().and_then(|e| plan.slot(e.output)).map_or(0, |t| t.layout.shape.height);
+                let rows = step.target().and_then(|id| plan.slot(id)).map_or(0, |t| t.layout.shape.height);
                 if let Some(observe) = &mut observe {
                     observe::tell(plan, step, Kept(cells), &(0..rows), Moment::Before, *observe);
                 }
@@ -301,7 +299,7 @@ fn whole<'m>(
     kept: &'m [Cell<u8>],
     each: impl FnMut(&Call<'_, '_>),
 ) -> Option<()> {
-    let height = plan.slot(step.entry()?.output)?.layout.shape.height;
+    let height = plan.slot(step.target()?)?.layout.shape.height;
     memory::calls(plan, step, Kept(kept), &(0..height), each)
 }
 
@@ -329,20 +327,19 @@ fn strips<B: Backend, W: Workers + ?Sized>(
     let shared = Shared::of(plan, strips.steps);
     let mut lent = lend(plan, kept, private, fused);
     let output_strip = output_strip(plan, strips.steps, images.stride);
-    let compute =
-        |call: &Call<'_, '_>, rows: Range<usize>, scratch: &mut [u8]| backend.run(call, rows, scratch);
     let count = if observe.is_some() { 1 } else { workers.count() };
     let bands = shared.bands(&strips.chain, count, output_strip);
+    strips.clear_sums(bands.workers, &mut lent).ok_or(RunError::Interface)?;
+    let step = |op| RunError::Step { op };
     if bands.workers == 1 {
-        let band = bands.band(0, Phase::All, &mut lent);
-        let observe = observe.as_mut().map(|o| &mut **o);
-        return strips
-            .run(&mut band.ok_or(RunError::Interface)?, Some(images), observe, compute)
-            .map_err(|op| RunError::Step { op });
+        let mut band = bands.band(0, Phase::All, &mut lent).ok_or(RunError::Interface)?;
+        let observer = observe.as_mut().map(|o| &mut **o);
+        strips.run(&mut band, Some(images), observer, Some(backend)).map_err(step)?;
+        return strips.finish_sums(1, &mut lent, observe.as_mut().map(|o| &mut **o)).map_err(step);
     }
     let failed = AtomicUsize::new(usize::MAX);
     let task = |band: &mut Band<'_>| {
-        if let Err(op) = strips.run(band, Some(images), None, compute) {
+        if let Err(op) = strips.run(band, Some(images), None, Some(backend)) {
             failed.store(op, Ordering::Relaxed);
         }
     };
@@ -352,7 +349,7 @@ fn strips<B: Backend, W: Workers + ?Sized>(
         }
     }
     match failed.into_inner() {
-        usize::MAX => Ok(()),
-        op => Err(RunError::Step { op }),
+        usize::MAX => strips.finish_sums(bands.workers, &mut lent, None).map_err(step),
+        op => Err(step(op)),
     }
 }

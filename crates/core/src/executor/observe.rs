@@ -80,7 +80,7 @@ pub(super) fn tell<'m>(
     observe: &mut dyn FnMut(Observation<'_>),
 ) {
     let Some(entry) = step.entry() else { return };
-    if let Some(output) = memory::tensor(plan, entry.output, memory) {
+    if let Some(output) = step.target().and_then(|id| memory::tensor(plan, id, memory)) {
         let (elided, rows) = (step.is_elided(), rows.clone());
         observe(Observation { op: step.op(), entry, elided, moment, rows, output: TensorReader(output) });
     }

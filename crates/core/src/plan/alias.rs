@@ -124,14 +124,14 @@ fn join(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>], workers: usize) 
     separate(tensors);
     for (i, step) in steps.iter_mut().enumerate() {
         let Some(entry) = step.entry else { continue };
-        let (input, output) = (entry.input(0).unwrap_or(NONE), entry.output);
+        let (input, output) = (step.input(0).unwrap_or(NONE), step.target);
         step.elided = match entry.op {
             Op::Reshape => reshape(tensors, input, output).is_some(),
             Op::Slice(s) => slice(tensors, input, output, s.start).is_some(),
             Op::Concat => {
                 let mut channel = 0;
                 let mut all = true;
-                for part in entry.inputs.iter().map(|id| id.get()) {
+                for part in step.inputs() {
                     all &= concat(tensors, part, output, channel).is_some();
                     channel += get(tensors, part).map_or(0, |t| t.layout.shape.channels);
                 }
@@ -143,8 +143,7 @@ fn join(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>], workers: usize) 
                     chain: step.chain.is_some().then_some((step.group, step.rows.lead)),
                     divided: workers > 1,
                 };
-                let mut inputs = entry.inputs.iter().map(|id| id.get());
-                let _ = inputs.any(|input| in_place(tensors, input, output, &at).is_some());
+                let _ = step.inputs().any(|input| in_place(tensors, input, output, &at).is_some());
                 false
             }
             _ => false,

@@ -8,7 +8,7 @@
 use fusionproxy_format::TensorId;
 use fusionproxy_kernels::Rows;
 
-use super::order::{reach, row_by_row};
+use super::order::{adds_up, reach, row_by_row};
 use super::slot::{Life, NO_STEP, get, get_mut};
 use super::{Schedule, Step, TensorSlot};
 
@@ -41,7 +41,7 @@ pub(super) fn find(
         t.own = Life::KEPT;
         t.work.key = 0;
     }
-    let Schedule::Strips { cache } = schedule else { return };
+    let Some(cache) = schedule.cache() else { return };
     let mut begin = 0;
     while let Some(end) = steps.get(begin).map(|s| s.group.1 as usize) {
         let end = end.max(begin + 1);
@@ -73,9 +73,8 @@ type Group = core::ops::Range<usize>;
 
 /// Several operators, or one that reads an image or writes the fused one, which then need not be kept.
 fn worthwhile(steps: &[Step<'_>], group: Group, images: [TensorId; 2], fused: TensorId) -> bool {
-    let interface = |step: &Step<'_>| {
-        step.entry.is_some_and(|e| e.output == fused) || step.inputs().any(|id| images.contains(&id))
-    };
+    let interface =
+        |step: &Step<'_>| step.target() == Some(fused) || step.inputs().any(|id| images.contains(&id));
     group.len() > 1 || steps.get(group.start).is_some_and(|s| interface(s) && row_by_row(s))
 }
 
@@ -101,16 +100,16 @@ fn proportions(
             }
         }
     }
-    let last = steps.get(group.end.saturating_sub(1)).and_then(|s| s.entry);
-    get_mut(tensors, last?.output)?.work.key = UNIT;
+    let last = steps.get(group.end.saturating_sub(1)).and_then(Step::target);
+    get_mut(tensors, last?)?.work.key = UNIT;
     // From outputs to inputs and back, until everything that is linked has its proportion.
     loop {
         let mut changed = false;
         for i in group.clone().rev().chain(group.clone()) {
             let step = steps.get(i)?;
             for (index, id) in step.inputs().enumerate() {
-                let (Some(r), Some(entry)) = (reach(tensors, step, index), step.entry) else { continue };
-                let (Some(from), Some(to)) = (get(tensors, id), get(tensors, entry.output)) else { continue };
+                let (Some(r), Some(target)) = (reach(tensors, step, index), step.target()) else { continue };
+                let (Some(from), Some(to)) = (get(tensors, id), get(tensors, target)) else { continue };
                 if !inside(from, id, &group, images) {
                     continue;
                 }
@@ -124,7 +123,7 @@ fn proportions(
                     get_mut(tensors, id)?.work.key = exact(b, mul, div)?;
                     changed = true;
                 } else if a != 0 && b == 0 {
-                    get_mut(tensors, entry.output)?.work.key = exact(a, div, mul)?;
+                    get_mut(tensors, target)?.work.key = exact(a, div, mul)?;
                     changed = true;
                 } else if a != 0 && exact(b, mul, div) != Some(a) {
                     return None;
@@ -179,6 +178,12 @@ fn keep(tensors: &mut [TensorSlot<'_>], steps: &[Step<'_>], images: [TensorId; 2
             }
             t.own.kept |= id == fused;
         }
+        // There when its chain has ended.
+        if adds_up(tensors, step)
+            && let Some(t) = step.target().and_then(|id| get_mut(tensors, id))
+        {
+            t.own.kept = true;
+        }
     }
     for id in images {
         if let Some(t) = get_mut(tensors, id) {
@@ -208,15 +213,14 @@ fn strips(
     }
     for i in group.clone().rev() {
         let Some(step) = steps.get(i) else { continue };
-        let Some(entry) = step.entry else { continue };
-        let Some(output) = get_mut(tensors, entry.output) else { continue };
+        let Some(output) = step.target().and_then(|id| get_mut(tensors, id)) else { continue };
         if output.work.lead == i32::MIN {
             (output.work.lead, output.work.back) = (0, 0);
         }
         let (lead, back) = (output.work.lead, output.work.back);
-        for (index, id) in entry.inputs.iter().enumerate() {
+        for (index, id) in step.inputs().enumerate() {
             let reach = reach(tensors, step, index);
-            let Some(t) = get_mut(tensors, id.get()) else { continue };
+            let Some(t) = get_mut(tensors, id) else { continue };
             let Some(r) = reach else {
                 t.work.low = i32::MIN;
                 continue;
@@ -228,10 +232,17 @@ fn strips(
     }
     let multiple = multiple(tensors, steps, group.clone(), images, (unit, cache, workers));
     let mut chain = Chain { strips: 1, warm_up: 0, images: [Rows::default(); 2], divisible: true };
+    let mut sums = 0;
     for i in group.clone() {
-        let Some(entry) = steps.get(i).and_then(|s| s.entry) else { continue };
+        let Some(step) = steps.get_mut(i) else { continue };
+        let Some(rows_of) = height(tensors, step) else { continue };
+        if adds_up(tensors, step) {
+            step.sums = Some(sums);
+            sums += step.output(tensors).map_or(0, |(_, t)| t.layout.shape.channels as u32);
+        }
+        let inputs = step.inputs().count();
         for (position, id) in steps.get(i).map(Step::touched).into_iter().flatten().enumerate() {
-            let output = position == entry.inputs.len();
+            let output = position == inputs;
             let Some(t) = get_mut(tensors, id) else { continue };
             let image = images.iter().position(|image| *image == id).filter(|_| !t.own.kept);
             if !output && image.is_none() {
@@ -242,7 +253,7 @@ fn strips(
             let rows =
                 Rows { step: (t.work.key / unit * multiple) as u32, lead: t.work.lead, back: t.work.back };
             let strip = i64::from(rows.step.max(1));
-            let height = t.layout.shape.height as i64;
+            let height = if output { rows_of } else { t.layout.shape.height } as i64;
             if output && (t.own.kept || t.work.low == i32::MAX) {
                 // What the chain is for decides when it ends.
                 let left = (height - i64::from(rows.lead)).max(1);
@@ -268,6 +279,12 @@ fn strips(
     }
 }
 
+/// Rows that a step goes through: of its output, or, if it adds them up, of its input.
+fn height(tensors: &[TensorSlot<'_>], step: &Step<'_>) -> Option<usize> {
+    let rows = if adds_up(tensors, step) { step.input(0) } else { step.target() };
+    Some(get(tensors, rows?)?.layout.shape.height)
+}
+
 fn set_life(t: &mut TensorSlot<'_>, rows: Rows, image: bool) {
     let ahead = rows.step as i32 + rows.lead;
     // Nobody reads the fused image but the frame path, right after the strip.
@@ -288,9 +305,9 @@ fn multiple(
 ) -> u64 {
     let (mut per_strip, mut halo, mut strips) = (0u64, 0u64, u64::MAX);
     for step in steps.iter().take(group.end).skip(group.start) {
-        let Some(entry) = step.entry else { continue };
         let loaded = step.inputs().filter(|id| images.contains(id));
-        for t in loaded.chain([entry.output]).filter_map(|id| get(tensors, id)) {
+        let computed = step.target().filter(|_| !adds_up(tensors, step));
+        for t in loaded.chain(computed).filter_map(|id| get(tensors, id)) {
             let shape = t.layout.shape;
             let row = (shape.width * shape.channels * t.dtype.bytes()) as u64;
             let step = t.work.key / unit;
@@ -321,7 +338,7 @@ pub(super) fn divide(tensors: &[TensorSlot<'_>], steps: &mut [Step<'_>]) {
         };
         let members = steps.get(begin..end).unwrap_or_default();
         let kept = |s: &Step<'_>| {
-            let (_, t) = s.output(tensors).filter(|(_, t)| !s.elided && !t.ring)?;
+            let (_, t) = s.output(tensors).filter(|(_, t)| !s.elided && !t.ring && s.sums.is_none())?;
             Some((t.buffer, s.rows))
         };
         let even = members.iter().filter_map(kept).all(|(buffer, rows)| {

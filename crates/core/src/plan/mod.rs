@@ -4,7 +4,8 @@
 //!
 //! 1. resolves the tensors' relative sizes for the frame, padded to the network's stride, and checks every operator's
 //!    geometry (`resolve`),
-//! 2. orders the operators into chains that run depth-first, strip by strip (`order`, `chain`),
+//! 2. orders the operators into chains that run depth-first, strip by strip (`order`, `chain`), some of them twice where
+//!    memory is short (`again`),
 //! 3. lets tensors share memory where no copy is needed: an element-wise operator writes over its input, a reshape or a
 //!    slice is another view of its input, and what a concatenation joins is written in its place to begin with
 //!    (`alias`),
@@ -17,8 +18,10 @@
 //! Cost: the artifact's reader admits at most 2²⁶ pairs of operators and inputs, and every pass here is linear in that
 //! number or bounded by a fixed count of linear passes, so that a hostile artifact costs seconds at worst.
 
+mod again;
 mod alias;
 mod chain;
+mod draw;
 mod error;
 mod layout;
 mod order;
@@ -27,6 +30,8 @@ mod slot;
 
 use fusionproxy_format::{Artifact, DType, TensorId};
 use fusionproxy_kernels::{Backend, Layout};
+
+use draw::{Drawing, Memory, scratch_per_worker};
 
 pub use chain::Chain;
 pub(crate) use chain::MAX_WRITTEN;
@@ -52,11 +57,27 @@ pub enum Schedule {
         /// microcontroller: strips are then as short as possible, and so is the arena.
         cache: usize,
     },
+    /// Strips, in an arena of so many bytes as far as that can be reached: strips become shorter, and then operators run
+    /// twice instead of keeping what they computed. Compare [`Plan::arena_bytes`].
+    Within {
+        /// As of [`Schedule::Strips`].
+        cache: usize,
+        /// Bytes.
+        arena: usize,
+    },
 }
 
 impl Schedule {
-    /// The smallest arena.
+    /// The smallest arena that runs every operator once.
     pub const SMALLEST: Self = Self::Strips { cache: 0 };
+
+    /// The cache that strips are to fit; `None` without strips.
+    fn cache(self) -> Option<usize> {
+        match self {
+            Self::Whole => None,
+            Self::Strips { cache } | Self::Within { cache, .. } => Some(cache),
+        }
+    }
 }
 
 /// What a plan depends on besides the artifact and the frame.
@@ -76,6 +97,7 @@ impl Default for PlanOptions {
 }
 
 /// Memory for the tables of a plan: at least [`Artifact::tensor_count`] tensors and [`Artifact::op_count`] steps.
+/// [`Schedule::Within`] needs one more of each for every operator that runs twice.
 pub struct PlanStorage<'a, 's> {
     /// One per tensor.
     pub tensors: &'s mut [TensorSlot<'a>],
@@ -94,50 +116,6 @@ pub struct Plan<'a, 's> {
     frame: (usize, usize),
     padded: (usize, usize),
     memory: Memory,
-}
-
-/// The sizes of a plan.
-#[derive(Clone, Copy)]
-struct Memory {
-    kept: usize,
-    /// Of one worker.
-    rings: usize,
-    /// Of one worker.
-    scratch: usize,
-    workers: usize,
-    bounds: alias::Bounds,
-}
-
-impl Memory {
-    /// Bytes of the arena; `None` if they exceed the address space.
-    fn arena(&self) -> Option<usize> {
-        let worker = self.rings.checked_add(self.scratch)?;
-        let bytes = worker.checked_mul(self.workers)?.checked_add(self.kept)?;
-        Some(bytes).filter(|n| *n <= isize::MAX as usize)
-    }
-}
-
-/// Orders the operators and gives every tensor of a resolved network its place.
-fn lay_out<B: Backend + ?Sized>(
-    artifact: &Artifact<'_>,
-    tensors: &mut [TensorSlot<'_>],
-    steps: &mut [Step<'_>],
-    (schedule, workers): (Schedule, usize),
-    backend: &B,
-) -> Result<Memory, PlanError> {
-    let (images, fused) = ([artifact.visible(), artifact.infrared()], artifact.fused());
-    order::arrange(tensors, steps, schedule, workers);
-    chain::find(tensors, steps, images, fused, schedule, workers);
-    let bounds = alias::share(tensors, steps, workers);
-    let mut place = |kept: bool| {
-        let bound = alias::measure(tensors, steps, 1, |t| t.life.kept == kept).peak;
-        layout::place(tensors, steps, kept, bound)
-    };
-    let (kept, rings) = (place(true)?, place(false)?);
-    alias::measure(tensors, steps, workers, |_| true);
-    chain::divide(tensors, steps);
-    let scratch = scratch_per_worker(tensors, steps, backend).ok_or(PlanError::ArenaTooLarge)?;
-    Ok(Memory { kept, rings, scratch, workers, bounds })
 }
 
 /// Where one tensor lies.
@@ -162,7 +140,7 @@ pub struct Placement {
 /// One buffer of the arena, holding one tensor or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffer {
-    /// The tensor that is as large as the buffer.
+    /// The tensor that is as large as the buffer; see [`Plan::origin`].
     pub tensor: TensorId,
     /// First byte in the arena; of a ring, that of the first worker.
     pub offset: usize,
@@ -194,29 +172,31 @@ impl<'a, 's> Plan<'a, 's> {
         let padded = padded_frame(artifact, height, width)?;
         let PlanStorage { tensors, steps } = storage;
         let (needed, given) = (artifact.tensor_count(), tensors.len());
-        let tensors = tensors.get_mut(..needed).ok_or(PlanError::TensorSlots { needed, given })?;
-        let (needed, given) = (artifact.op_count(), steps.len());
-        let steps = steps.get_mut(..needed).ok_or(PlanError::Steps { needed, given })?;
-
-        let workers = options.workers.max(1);
-        resolve::resolve(artifact, padded, tensors, steps)?;
-        let mut memory = None;
-        if let Schedule::Strips { cache } = options.schedule
-            && workers == 1
-            && tensors.iter().filter(|t| t.in_arena()).all(|t| t.bytes() <= cache)
-        {
-            memory = lay_out(artifact, tensors, steps, (Schedule::Whole, workers), backend)
-                .ok()
-                .filter(|memory| memory.arena().is_some_and(|bytes| bytes <= cache));
-            if memory.is_none() {
-                resolve::resolve(artifact, padded, tensors, steps)?;
-            }
+        if given < needed {
+            return Err(PlanError::TensorSlots { needed, given });
         }
-        let memory = match memory {
-            Some(memory) => memory,
-            None => lay_out(artifact, tensors, steps, (options.schedule, workers), backend)?,
+        let (needed, given) = (artifact.op_count(), steps.len());
+        if given < needed {
+            return Err(PlanError::Steps { needed, given });
+        }
+        let workers = options.workers.max(1);
+        again::reset(tensors);
+        let mut drawing = Drawing { artifact, padded, workers, backend, tensors, steps };
+        let memory = match options.schedule {
+            Schedule::Within { cache, arena } => drawing.within(cache, arena)?,
+            Schedule::Strips { cache } if workers == 1 && drawing.all_below(cache)? => {
+                let whole = drawing.lay_out(Schedule::Whole);
+                match whole.ok().filter(|memory| memory.arena().is_some_and(|bytes| bytes <= cache)) {
+                    Some(memory) => memory,
+                    None => drawing.lay_out(options.schedule)?,
+                }
+            }
+            schedule => drawing.lay_out(schedule)?,
         };
         memory.arena().ok_or(PlanError::ArenaTooLarge)?;
+        let Drawing { tensors, steps, .. } = drawing;
+        let tensors = tensors.get(..memory.counts.0).unwrap_or_default();
+        let steps = steps.get(..memory.counts.1).unwrap_or_default();
         Ok(Self { artifact: *artifact, tensors, steps, frame: (height, width), padded, memory })
     }
 
@@ -263,6 +243,20 @@ impl<'a, 's> Plan<'a, 's> {
     /// Bytes of the arena's scratch, all workers together.
     pub fn scratch_bytes(&self) -> usize {
         self.memory.scratch * self.memory.workers
+    }
+
+    /// Bytes of one worker's scratch that hold the sums of a chain.
+    pub(crate) fn sum_bytes(&self) -> usize {
+        self.memory.sums
+    }
+
+    /// The artifact's tensor that a tensor of the plan is computed for: itself, or, if it is computed a second time, the
+    /// first.
+    pub fn origin(&self, tensor: TensorId) -> TensorId {
+        match self.slot(tensor) {
+            Some(slot) if usize::from(tensor) >= self.artifact.tensor_count() => slot.twin,
+            _ => tensor,
+        }
     }
 
     /// Workers that the scratch suffices for.
@@ -345,22 +339,7 @@ fn padded_frame(artifact: &Artifact<'_>, height: usize, width: usize) -> Result<
     }
 }
 
-/// The most scratch that one worker needs for any operator that runs.
-fn scratch_per_worker<B: Backend + ?Sized>(
-    tensors: &[TensorSlot<'_>],
-    steps: &[Step<'_>],
-    backend: &B,
-) -> Option<usize> {
-    let mut most = 0;
-    for (entry, output) in steps.iter().filter(|s| !s.elided).filter_map(|s| s.output(tensors)) {
-        let input = slot::get(tensors, entry.input(0)?)?;
-        let bytes = backend.scratch_bytes(&entry.op, output.dtype, input.layout.shape, output.layout.shape);
-        most = most.max(bytes.checked_next_multiple_of(ARENA_ALIGNMENT)?);
-    }
-    Some(most)
-}
-
 /// What the executor compares with the plan: a backend must not need more scratch than was planned.
 pub(crate) fn scratch_needed<B: Backend + ?Sized>(plan: &Plan<'_, '_>, backend: &B) -> Option<usize> {
-    scratch_per_worker(plan.tensors, plan.steps, backend)
+    scratch_per_worker(plan.tensors, plan.steps, backend)?.checked_add(plan.memory.sums)
 }

@@ -6,7 +6,7 @@
 //! readers allow, so that what waits for a barrier anyway is computed with them. Operators that are linked on one level
 //! are a group; groups run one after the other, those with the earliest operators first.
 
-use fusionproxy_format::{ConvWeights, Op};
+use fusionproxy_format::{Axis, ConvWeights, DType, Op, ReduceKind};
 use fusionproxy_kernels::{Reach, by_rows, reads};
 
 use super::slot::{self, NO_STEP};
@@ -27,15 +27,27 @@ pub(super) fn arrange(
         step.order.parent = i as u32;
         step.group = (i as u32, i as u32 + 1);
     }
-    let Schedule::Strips { cache } = schedule else { return };
-    let heavy = if cache == 0 { usize::MAX } else { cache / 4 };
-    let max_reach = if workers > 1 { MAX_REACH } else { u32::MAX };
-    levels(tensors, steps, heavy, max_reach);
-    raise(tensors, steps, heavy);
+    let Some(heavy) = find_levels(tensors, steps, schedule, workers) else { return };
     join(tensors, steps, heavy);
     rank(tensors, steps);
     sort(steps);
     renumber(tensors, steps);
+}
+
+/// Finds the levels of the steps, which stand in the artifact's order, and gives the most bytes of weights that a chain's
+/// operator may have; `None` without chains.
+pub(super) fn find_levels(
+    tensors: &mut [TensorSlot<'_>],
+    steps: &mut [Step<'_>],
+    schedule: Schedule,
+    workers: usize,
+) -> Option<usize> {
+    let cache = schedule.cache()?;
+    let heavy = if cache == 0 { usize::MAX } else { cache / 4 };
+    let max_reach = if workers > 1 { MAX_REACH } else { u32::MAX };
+    levels(tensors, steps, heavy, max_reach);
+    raise(tensors, steps, heavy);
+    Some(heavy)
 }
 
 /// Bytes of weights, which every strip reads again.
@@ -55,10 +67,21 @@ pub(super) fn row_by_row(step: &Step<'_>) -> bool {
     step.entry.is_some_and(|e| by_rows(&e.op))
 }
 
-/// What rows the step reads of its `index`-th input.
+/// Whether the step can add up its input row by row, though its result is there only after the last row. Sums of bytes are
+/// exact in any order.
+pub(super) fn adds_up(tensors: &[TensorSlot<'_>], step: &Step<'_>) -> bool {
+    let Some((entry, output)) = step.output(tensors) else { return false };
+    matches!(entry.op, Op::Reduce(r) if r.axis == Axis::Space && r.kind != ReduceKind::Max)
+        && output.dtype == DType::U8
+}
+
+/// What rows the step reads of its `index`-th input. One that adds them up is taken to have as many rows as its input.
 pub(super) fn reach(tensors: &[TensorSlot<'_>], step: &Step<'_>, index: usize) -> Option<Reach> {
     let (entry, output) = step.output(tensors)?;
-    let input = slot::get(tensors, entry.input(index)?).filter(|t| t.in_arena())?;
+    let input = slot::get(tensors, step.input(index)?).filter(|t| t.in_arena())?;
+    if adds_up(tensors, step) {
+        return Some(Reach { mul: 1, div: 1, before: 0, after: 0 });
+    }
     reads(&entry.op, index, input.layout.shape, output.layout.shape)
 }
 
@@ -71,14 +94,15 @@ fn link(
     heavy: usize,
 ) -> Option<(usize, Option<Reach>)> {
     let step = steps.get(i)?;
-    let input = slot::get(tensors, step.entry?.input(index)?)?;
+    let input = slot::get(tensors, step.input(index)?)?;
     let producer = Some(input.producer).filter(|p| *p != NO_STEP)? as usize;
     let joins = |step: &Step<'_>| weight_bytes(step) <= heavy && row_by_row(step);
-    let linked = !step.order.cut && joins(step) && joins(steps.get(producer)?);
+    let reads = joins(step) || adds_up(tensors, step);
+    let linked = !step.order.cut && reads && joins(steps.get(producer)?);
     Some((producer, if linked { reach(tensors, step, index) } else { None }))
 }
 
-fn level(steps: &[Step<'_>], i: usize) -> u32 {
+pub(super) fn level(steps: &[Step<'_>], i: usize) -> u32 {
     steps.get(i).map_or(0, |s| s.order.level)
 }
 
@@ -96,7 +120,7 @@ fn levels(tensors: &[TensorSlot<'_>], steps: &mut [Step<'_>], heavy: usize, max_
         for index in 0..count {
             let Some((producer, Some(r))) = links(steps, index) else { continue };
             if level(steps, producer) == lowest {
-                let input = steps.get(i).and_then(|s| s.entry?.input(index));
+                let input = steps.get(i).and_then(|s| s.input(index));
                 let height = input.and_then(|id| slot::get(tensors, id)).map_or(1, |t| t.layout.shape.height);
                 let rows = u64::try_from(r.before + r.after).unwrap_or(0);
                 let own = u32::try_from((rows << 16) / height.max(1) as u64).unwrap_or(u32::MAX);
@@ -119,15 +143,17 @@ fn raise(tensors: &mut [TensorSlot<'_>], steps: &mut [Step<'_>], heavy: usize) {
         t.from = u32::MAX;
     }
     for i in (0..steps.len()).rev() {
-        let Some(entry) = steps.get(i).and_then(|s| s.entry) else { continue };
-        let latest = slot::get(tensors, entry.output).map_or(u32::MAX, |t| t.from);
-        if let Some(step) = steps.get_mut(i).filter(|_| latest != u32::MAX) {
+        let Some((_, output)) = steps.get(i).and_then(|s| s.output(tensors)) else { continue };
+        let latest = output.from;
+        // Sums are taken while their input is at hand.
+        let stays = latest == u32::MAX || steps.get(i).is_some_and(|s| adds_up(tensors, s));
+        if let Some(step) = steps.get_mut(i).filter(|_| !stays) {
             step.order.level = step.order.level.max(latest);
         }
         let own = level(steps, i);
-        for (index, id) in entry.inputs.iter().enumerate() {
+        for (index, id) in steps.get(i).map(Step::inputs).into_iter().flatten().enumerate() {
             let linked = link(tensors, steps, i, index, heavy).is_some_and(|(_, reach)| reach.is_some());
-            if let Some(t) = slot::get_mut(tensors, id.get()) {
+            if let Some(t) = slot::get_mut(tensors, id) {
                 t.from = t.from.min(own.saturating_sub(u32::from(!linked)));
             }
         }
@@ -232,7 +258,7 @@ fn sort(steps: &mut [Step<'_>]) {
 }
 
 /// Notes producers and uses anew.
-fn renumber(tensors: &mut [TensorSlot<'_>], steps: &[Step<'_>]) {
+pub(super) fn renumber(tensors: &mut [TensorSlot<'_>], steps: &[Step<'_>]) {
     let end = steps.len() as u32;
     for t in tensors.iter_mut() {
         // The fused image is read after the last step.
@@ -244,7 +270,7 @@ fn renumber(tensors: &mut [TensorSlot<'_>], steps: &[Step<'_>]) {
                 t.last = t.last.max(i as u32);
             }
         }
-        if let Some(t) = step.entry.and_then(|e| slot::get_mut(tensors, e.output)) {
+        if let Some(t) = step.target().and_then(|id| slot::get_mut(tensors, id)) {
             (t.producer, t.first) = (i as u32, i as u32);
             t.last = t.last.max(i as u32);
         }

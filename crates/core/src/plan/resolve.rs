@@ -25,7 +25,9 @@ pub(super) fn resolve<'a>(
         let (height, width, channels) = t.resolve(frame.0, frame.1).unwrap_or((0, 0, 0));
         // Strides follow when the tensor is first used and its size found to be sound.
         let layout = Layout { shape: Shape { height, width, channels }, pixel: 0, row: 0, ring: 0 };
-        *slot = TensorSlot { dtype: t.dtype, quant: t.quant, data: t.data, layout, ..TensorSlot::EMPTY };
+        let again = slot.again;
+        *slot =
+            TensorSlot { dtype: t.dtype, quant: t.quant, data: t.data, layout, again, ..TensorSlot::EMPTY };
     }
     for id in [artifact.visible(), artifact.infrared(), artifact.fused()] {
         let Shape { height, width, .. } = touch(artifact, frame, tensors, id, 0)?;
@@ -46,7 +48,7 @@ pub(super) fn resolve<'a>(
         let shape = |id: TensorId| slot::get(tensors, id).map_or(Shape::new(0, 0, 0), |t| t.layout.shape);
         check_geometry(&entry.op, entry.inputs.iter().map(|id| shape(id.get())), output)
             .map_err(|error| PlanError::Geometry { index, name: Label::new(entry.name), error })?;
-        *step = Step { entry: Some(entry), op: index as u32, ..Step::EMPTY };
+        *step = Step { entry: Some(entry), op: index as u32, target: entry.output, ..Step::EMPTY };
     }
     if let Some(slot) = tensors.get_mut(usize::from(artifact.fused())) {
         slot.last = steps.len() as u32;

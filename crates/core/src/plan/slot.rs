@@ -45,6 +45,10 @@ pub struct TensorSlot<'a> {
     pub(super) life: Life,
     /// The same of the tensor itself.
     pub(super) own: Life,
+    /// Whether its operator is to run again where it is read late.
+    pub(super) again: Again,
+    /// Of a tensor that is computed again, its copy; of a copy, the artifact's tensor.
+    pub(super) twin: TensorId,
     pub(super) work: Work,
 }
 
@@ -91,6 +95,21 @@ impl Life {
         let rows = self.ahead.saturating_sub(self.low).max(self.elsewhere).max(1);
         if self.kept { height } else { (rows as usize).min(height) }
     }
+}
+
+/// Whether an operator runs again for those who read its result late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It does not.
+    No,
+    /// It does not, because that saved nothing.
+    Never,
+    /// The result that is not to be kept, in the arrangement under trial.
+    Candidate,
+    /// What has to run with it.
+    Helper,
+    /// It does.
+    Yes,
 }
 
 /// How a tensor shares memory.
@@ -151,6 +170,8 @@ impl TensorSlot<'_> {
         producer: NO_STEP,
         life: Life::KEPT,
         own: Life::KEPT,
+        again: Again::No,
+        twin: NONE,
         work: Work { offset: 0, key: 0, lead: 0, back: 0, low: 0, order: NONE, placed: NONE },
     };
 
@@ -178,6 +199,9 @@ impl TensorSlot<'_> {
     }
 }
 
+/// Most different inputs that a step reads from copies.
+pub(super) const MAX_COPIES: usize = 3;
+
 /// No step.
 pub(super) const NO_STEP: u32 = u32::MAX;
 
@@ -187,6 +211,12 @@ pub struct Step<'a> {
     pub(super) entry: Option<OpEntry<'a>>,
     /// Number of the operator in the artifact.
     pub(super) op: u32,
+    /// The tensor that it computes: the operator's output, or a copy of it.
+    pub(super) target: TensorId,
+    /// Inputs that it reads from copies, and the copies.
+    pub(super) copies: [(TensorId, TensorId); MAX_COPIES],
+    /// First of the sums of its chain that it adds up.
+    pub(super) sums: Option<u32>,
     pub(super) elided: bool,
     pub(super) live: u64,
     /// First and one past the last step of the group that it runs with.
@@ -220,6 +250,9 @@ impl<'a> Step<'a> {
     pub const EMPTY: Self = Self {
         entry: None,
         op: 0,
+        target: NONE,
+        copies: [(NONE, NONE); MAX_COPIES],
+        sums: None,
         elided: false,
         live: 0,
         group: (0, 0),
@@ -241,6 +274,26 @@ impl<'a> Step<'a> {
     /// Whether there is nothing to compute: the operator's result lies in its place already.
     pub fn is_elided(&self) -> bool {
         self.elided
+    }
+
+    /// Whether the operator has run before in this frame, and runs again so that its result need not be kept.
+    pub fn is_repeated(&self) -> bool {
+        self.entry.is_some_and(|e| e.output != self.target)
+    }
+
+    /// The first of its sums among those of its chain, if it adds up the rows of its input as the chain computes them.
+    pub(crate) fn sums(&self) -> Option<usize> {
+        self.sums.map(|first| first as usize)
+    }
+
+    /// The tensor that it computes.
+    pub(crate) fn target(&self) -> Option<TensorId> {
+        self.entry.map(|_| self.target)
+    }
+
+    /// Its `index`-th input.
+    pub(crate) fn input(&self, index: usize) -> Option<TensorId> {
+        Some(read_for(&self.copies, self.entry?.input(index)?))
     }
 
     /// Bytes of all buffers that are alive while it runs.
@@ -269,18 +322,24 @@ impl<'a> Step<'a> {
         tensors: &'r [TensorSlot<'a>],
     ) -> Option<(&'r OpEntry<'a>, &'r TensorSlot<'a>)> {
         let entry = self.entry.as_ref()?;
-        Some((entry, get(tensors, entry.output)?))
+        Some((entry, get(tensors, self.target)?))
     }
 
     /// Its inputs, then its output.
     pub(super) fn touched(&self) -> impl Iterator<Item = TensorId> + use<'a> {
-        self.inputs().chain(self.entry.map(|e| e.output))
+        self.inputs().chain(self.target())
     }
 
     /// Its inputs.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = TensorId> + use<'a> {
-        self.entry.map(|e| e.inputs).into_iter().flatten().map(|id| id.get())
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = TensorId> + use<'a> {
+        let copies = self.copies;
+        self.entry.map(|e| e.inputs).into_iter().flatten().map(move |id| read_for(&copies, id.get()))
     }
+}
+
+/// What a step with these copies reads for an input of its operator.
+fn read_for(copies: &[(TensorId, TensorId)], input: TensorId) -> TensorId {
+    copies.iter().find(|(from, _)| *from == input).map_or(input, |(_, copy)| *copy)
 }
 
 /// The row of a tensor.

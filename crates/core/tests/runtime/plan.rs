@@ -22,6 +22,14 @@ impl<'a> Tables<'a> {
         }
     }
 
+    /// With room for every operator to run twice.
+    pub(crate) fn roomy(artifact: &Artifact<'a>) -> Self {
+        Self {
+            tensors: vec![TensorSlot::EMPTY; artifact.tensor_count() + artifact.op_count()],
+            steps: vec![Step::EMPTY; 2 * artifact.op_count()],
+        }
+    }
+
     pub(crate) fn plan(
         &mut self,
         artifact: &Artifact<'a>,
@@ -135,6 +143,37 @@ fn what_fits_the_cache_as_a_whole_is_not_cut_into_strips() {
     assert!(plan(1, whole - 1).1);
     // Between chains workers wait for one another less often than between operators.
     assert!(plan(2, whole).1);
+}
+
+/// The first scale of both encoders is all that is kept at full width.
+#[test]
+fn what_does_not_fit_the_arena_is_computed_twice() {
+    let bytes = student(DType::U8);
+    let artifact = bytes.artifact();
+    let plan = |room: bool, schedule: Schedule| {
+        let mut tables = if room { Tables::roomy(&artifact) } else { Tables::new(&artifact) };
+        let options = PlanOptions { workers: 1, schedule };
+        let plan = tables.plan_for(&Scalar::ALL, &artifact, (480, 640), options).unwrap();
+        check(&plan);
+        let twice: Vec<_> = plan.steps().iter().filter(|s| s.is_repeated()).map(Step::op).collect();
+        for op in &twice {
+            assert_eq!(plan.steps().iter().filter(|s| s.op() == *op).count(), 2);
+        }
+        (plan.arena_bytes(), twice.len())
+    };
+    let once = |cache| Schedule::Strips { cache };
+    let within = |arena| Schedule::Within { cache: 1 << 20, arena };
+    let (smallest, _) = plan(true, Schedule::SMALLEST);
+    let (long, _) = plan(true, once(1 << 20));
+    // As little as is needed: nothing, shorter strips, then more and more operators.
+    assert_eq!(plan(true, within(long)), (long, 0));
+    assert_eq!(plan(true, within(smallest)), (smallest, 0));
+    let (some, few) = plan(true, within(smallest - 1));
+    let (least, most) = plan(true, within(0));
+    assert!(some < smallest && 0 < few, "{some} of {smallest} bytes, {few} operators");
+    assert!(least <= some && few <= most && 2 * least < smallest, "{least} of {smallest} bytes, {most}");
+    // Without room in the tables nothing can run twice.
+    assert_eq!(plan(false, within(0)), (smallest, 0));
 }
 
 /// Two encoders of residual blocks over five scales, gated fusion at each, a U-Net decoder: the shape of the large

@@ -21,10 +21,13 @@ fn backends(dtype: DType) -> Vec<&'static dyn Backend> {
     backends
 }
 
-/// Whole tensors, the shortest strips, and longer ones for caches that few of the networks fit as a whole.
+/// Whole tensors, the shortest strips, longer ones for caches that few of the networks fit as a whole, and operators that
+/// run twice for want of memory.
 fn schedules() -> impl Strategy<Value = Schedule> {
-    let strips = prop_oneof![Just(0), 256..(8usize << 10)].prop_map(|cache| Schedule::Strips { cache });
-    prop_oneof![1 => Just(Schedule::Whole), 5 => strips]
+    let cache = || prop_oneof![Just(0), 256..(8usize << 10)];
+    let strips = cache().prop_map(|cache| Schedule::Strips { cache });
+    let within = (cache(), 0..(8usize << 10)).prop_map(|(cache, arena)| Schedule::Within { cache, arena });
+    prop_oneof![1 => Just(Schedule::Whole), 4 => strips, 4 => within]
 }
 
 /// A network of one operator per number, each on tensors that the number picks.
@@ -84,7 +87,7 @@ fn network(dtype: DType, choices: &[u32]) -> Bytes {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
     #[test]
     fn the_executor_agrees_with_an_interpreter_that_shares_nothing(
         dtype in prop_oneof![Just(DType::F32), Just(DType::F16), Just(DType::U8)],
@@ -107,7 +110,7 @@ proptest! {
         let fused: Vec<u8> =
             last.chunks(padded.1).take(height).flat_map(|row| &row[..width]).map(|v| bytes_of(*v)).collect();
         for backend in backends(dtype) {
-            let mut tables = Tables::new(&artifact);
+            let mut tables = Tables::roomy(&artifact);
             let options = PlanOptions { workers, schedule };
             let plan = tables.plan_for(backend, &artifact, (height, width), options).unwrap();
             prop_assert_eq!(plan.padded_size(), padded);

@@ -17,7 +17,7 @@ use half::f16;
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::isa::Isa;
 use crate::rows::{self, depthwise::DepthwiseRow, gemm::GemmRow};
-use crate::{Backend, Call, Shape, scalar};
+use crate::{Backend, Call, Shape, Src, scalar};
 use dot::{Dot, Mixed, Multiply, Signed};
 
 const EVERY: u32 = u32::MAX;
@@ -139,6 +139,10 @@ macro_rules! backend {
             fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
                 rows::scratch_bytes::<Self>(op, dtype, input, output)
                     .max(float::scratch_bytes(op, dtype, output))
+            }
+
+            fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], _: &mut [u8]) {
+                rows::reduce::sum_rows::<Self>(image, rows, sums);
             }
 
             fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {

@@ -13,7 +13,7 @@ use core::ops::Range;
 use fusionproxy_format::{DType, Op};
 
 use crate::rows::{self, isa::Isa};
-use crate::{Backend, Call, Shape, scalar};
+use crate::{Backend, Call, Shape, Src, scalar};
 use dsp::DspIsa;
 use helium::HeliumIsa;
 #[cfg(all(target_arch = "arm", helium))]
@@ -48,6 +48,10 @@ macro_rules! backend {
 
             fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
                 rows::scratch_bytes::<$isa>(op, dtype, input, output)
+            }
+
+            fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], _: &mut [u8]) {
+                rows::reduce::sum_rows::<$isa>(image, rows, sums);
             }
 
             fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::float::Float;
 use super::quantise::Quantiser;
 use super::row::{block_row, channel_blocks, gather, map_pixels, over_space};
-use crate::Call;
+use crate::{Call, Src};
 use fusionproxy_format::{Axis, CHANNEL_BLOCK, Op, Reduce, ReduceKind};
 
 /// Elements that one result is made of.
@@ -70,13 +70,12 @@ pub(super) fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range
 }
 
 /// Adds the rows `rows` of the input of an 8-bit reduction over space to `sums`, one a channel: the share of a part of the
-/// image, where the parts are computed apart. Does nothing for other calls.
-pub fn sum_rows(call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [i32]) {
-    let Some(src) = call.source::<u8>(0) else { return };
+/// image, where the parts are computed apart.
+pub fn sum_rows(src: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32]) {
     for (block, sums) in channel_blocks(0..src.shape().channels).zip(sums.chunks_mut(CHANNEL_BLOCK)) {
         let mut acc = [0; CHANNEL_BLOCK];
         for y in rows.clone() {
-            for (_, lane) in block_row(&src, y, block) {
+            for (_, lane) in block_row(src, y, block) {
                 gather(&mut acc, lane, |_, acc, q: u8| acc + i32::from(q));
             }
         }

@@ -21,7 +21,7 @@ use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
 use crate::rows::isa::Isa;
 use crate::rows::{self, Kernel};
-use crate::{Backend, Call, Shape, scalar};
+use crate::{Backend, Call, Shape, Src, scalar};
 
 pub use colour::compose_rgba;
 pub use dot::exact;
@@ -113,6 +113,10 @@ impl<const SET: u32> Backend for Simd128<SET> {
         // A driver may leave a call to the scalar kernel after all.
         let own = kernel(op, dtype).map_or(0, |_| rows::scratch_bytes::<Leaves>(op, dtype, input, output));
         own.max(scalar::scratch_bytes(op, dtype, input, output))
+    }
+
+    fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], _: &mut [u8]) {
+        rows::reduce::sum_rows::<Leaves>(image, rows, sums);
     }
 
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {

@@ -43,7 +43,7 @@ use half::f16;
 pub use avx2::{Avx2, AvxVnni};
 pub use avx512::Avx512Vnni;
 
-use crate::{Backend, Call, Shape, scalar};
+use crate::{Backend, Call, Shape, Src, scalar};
 
 const EVERY: u32 = u32::MAX;
 
@@ -177,6 +177,16 @@ macro_rules! backend {
 
             fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
                 scratch_bytes::<Self>(op, dtype, input, output)
+            }
+
+            fn sum_rows(
+                &self,
+                image: &Src<'_, u8>,
+                rows: Range<usize>,
+                sums: &mut [i32],
+                scratch: &mut [u8],
+            ) {
+                reduce::sum_rows::<Self>(image, rows, sums, scratch);
             }
 
             fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
