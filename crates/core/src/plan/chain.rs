@@ -237,7 +237,7 @@ fn strips(
         let Some(step) = steps.get_mut(i) else { continue };
         let Some(rows_of) = height(tensors, step) else { continue };
         if adds_up(tensors, step) {
-            step.sums = Some(sums);
+            step.sums = sums;
             sums += step.output(tensors).map_or(0, |(_, t)| t.layout.shape.channels as u32);
         }
         let inputs = step.inputs().count();
@@ -338,7 +338,7 @@ pub(super) fn divide(tensors: &[TensorSlot<'_>], steps: &mut [Step<'_>]) {
         };
         let members = steps.get(begin..end).unwrap_or_default();
         let kept = |s: &Step<'_>| {
-            let (_, t) = s.output(tensors).filter(|(_, t)| !s.elided && !t.ring && s.sums.is_none())?;
+            let (_, t) = s.output(tensors).filter(|(_, t)| !s.elided && !t.ring && s.sums().is_none())?;
             Some((t.buffer, s.rows))
         };
         let even = members.iter().filter_map(kept).all(|(buffer, rows)| {

@@ -214,7 +214,7 @@ fn rank(tensors: &[TensorSlot<'_>], steps: &mut [Step<'_>]) {
             if parent(steps, i) == group
                 && let Some(step) = steps.get_mut(i)
             {
-                step.order.rank = next;
+                step.group.0 = next;
                 next += 1;
             }
         }
@@ -240,7 +240,7 @@ fn sort(steps: &mut [Step<'_>]) {
     let mut i = 0;
     // Every exchange puts one step in its place.
     for _ in 0..2 * steps.len() {
-        match steps.get(i).map(|s| s.order.rank as usize) {
+        match steps.get(i).map(|s| s.group.0 as usize) {
             Some(rank) if rank != i && rank < steps.len() => steps.swap(i, rank),
             _ => i += 1,
         }

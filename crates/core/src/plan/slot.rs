@@ -202,6 +202,9 @@ impl TensorSlot<'_> {
 /// Most different inputs that a step reads from copies.
 pub(super) const MAX_COPIES: usize = 3;
 
+/// No sums.
+const NO_SUMS: u32 = u32::MAX;
+
 /// No step.
 pub(super) const NO_STEP: u32 = u32::MAX;
 
@@ -215,11 +218,12 @@ pub struct Step<'a> {
     pub(super) target: TensorId,
     /// Inputs that it reads from copies, and the copies.
     pub(super) copies: [(TensorId, TensorId); MAX_COPIES],
-    /// First of the sums of its chain that it adds up.
-    pub(super) sums: Option<u32>,
+    /// First of the sums of its chain that it adds up; [`NO_SUMS`] if it adds up none.
+    pub(super) sums: u32,
     pub(super) elided: bool,
     pub(super) live: u64,
-    /// First and one past the last step of the group that it runs with.
+    /// First and one past the last step of the group that it runs with; until the order is found, the first is the step's
+    /// place in it.
     pub(super) group: (u32, u32),
     /// How the group runs, if it is a chain; on every step of it.
     pub(super) chain: Option<Chain>,
@@ -237,8 +241,6 @@ pub(super) struct Order {
     pub(super) parent: u32,
     /// Of a group's first step: inputs that other groups have yet to compute.
     pub(super) blocked: u32,
-    /// Place in the order.
-    pub(super) rank: u32,
     /// Rows that windows have reached since the group began, in 2^-16 of the height.
     pub(super) reach: u32,
     /// Whether it waits for its inputs although it is linked with them: windows have reached too far.
@@ -252,13 +254,13 @@ impl<'a> Step<'a> {
         op: 0,
         target: NONE,
         copies: [(NONE, NONE); MAX_COPIES],
-        sums: None,
+        sums: NO_SUMS,
         elided: false,
         live: 0,
         group: (0, 0),
         chain: None,
         rows: Rows { step: 0, lead: 0, back: 0 },
-        order: Order { level: 0, parent: 0, blocked: 0, rank: 0, reach: 0, cut: false },
+        order: Order { level: 0, parent: 0, blocked: 0, reach: 0, cut: false },
     };
 
     /// The operator; `None` only in unused storage.
@@ -283,7 +285,7 @@ impl<'a> Step<'a> {
 
     /// The first of its sums among those of its chain, if it adds up the rows of its input as the chain computes them.
     pub(crate) fn sums(&self) -> Option<usize> {
-        self.sums.map(|first| first as usize)
+        Some(self.sums).filter(|first| *first != NO_SUMS).map(|first| first as usize)
     }
 
     /// The tensor that it computes.
