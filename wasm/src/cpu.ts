@@ -22,8 +22,6 @@ export interface Exports {
   fp_infrared(): number;
   fp_fused(): number;
   fp_fuse(visible: number, infrared: number, afresh: number): number;
-  fp_align(infrared: number, afresh: number): number;
-  fp_aligned(): number;
   fp_rows(which: number): number;
   fp_exchanges(): number;
   fp_sums(): number;

@@ -39,6 +39,12 @@ export interface Pair {
   readonly still: boolean;
 }
 
+/** Where a GPU draws the fused frame: a configured canvas, or a texture that can be drawn to. */
+export type GpuTarget = GPUTexture | GPUCanvasContext;
+
+/** Where the fused frame goes: RGBA in memory; on the backend `"webgpu"` also the device. */
+export type Output = Uint8ClampedArray | GpuTarget;
+
 /**
  * One network, ready for frames of one pair of sizes, everything allocated.
  *
@@ -52,8 +58,8 @@ export interface Engine {
   /** All of {@link Info} but the reason, which is `Fusion`'s. */
   readonly info: Omit<Info, "reason">;
 
-  /** Fuses a pair of these sizes into `out`, RGBA. Calls do not overlap. */
-  fuse(pair: Pair, out: Uint8ClampedArray): void | Promise<void>;
+  /** Fuses a pair of these sizes into `out`. Calls do not overlap. */
+  fuse(pair: Pair, out: Output): void | Promise<void>;
 
   /** Gives back what the collector cannot. */
   dispose(): void;

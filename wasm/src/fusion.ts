@@ -1,12 +1,12 @@
 // What users hold: a model, the engine that runs it, and the order of calls.
 
 import type { Gain } from "./cpu.js";
-import type { Backend, Engine, EngineFactory, Info, Sizes } from "./engine.js";
+import type { Backend, Engine, EngineFactory, GpuTarget, Info, Sizes } from "./engine.js";
 import { FusionError, reason } from "./errors.js";
 import { FusedFrame } from "./frame.js";
 import { bytesOf, cancelled, type LoadOptions, type Open, type Progress } from "./load.js";
 import { compile } from "./module.js";
-import { sizeOf, type InfraredSource, type VisibleSource } from "./sources.js";
+import { is, sizeOf, type InfraredSource, type VisibleSource } from "./sources.js";
 
 /** What {@link Fusion.create} takes. */
 export interface CreateOptions {
@@ -48,6 +48,12 @@ export interface FuseOptions {
   readonly into?: ImageData | Uint8ClampedArray<ArrayBuffer>;
   /** Drops the call while it waits for earlier ones. */
   readonly signal?: AbortSignal;
+}
+
+/** What {@link Fusion.fuse} takes where the fused frame stays on the GPU. */
+export interface DrawOptions extends Omit<FuseOptions, "into"> {
+  /** A canvas that is configured for your `device`, or a texture of it with the usage `RENDER_ATTACHMENT`. */
+  readonly into: GpuTarget;
 }
 
 /** What a backend is made from. */
@@ -146,10 +152,15 @@ export class Fusion extends EventTarget {
     const first = backend === "auto" ? names[0]! : backend;
     const begin = async () => {
       const factory = await make(first);
-      if (sizes) return { factory, engine: await factory.create(sizes) };
-      // A model that is none is found now and not with the first frame, on the backend that is ready soonest.
+      // A model that is none is found now and not with the first frame, on the backend that is ready soonest; so is one that
+      // the backend that takes over from a lost one would need another module for.
       const probe = first === names[0] ? factory : await make(names[0]!);
-      const engine = await probe.create({ visible: PROBE, infrared: PROBE });
+      const asked = probe === factory ? sizes : undefined;
+      let engine = await probe.create(asked ?? { visible: PROBE, infrared: PROBE });
+      if (sizes !== asked) {
+        engine.dispose();
+        engine = await factory.create(sizes!);
+      }
       if (probe !== factory) probe.dispose?.();
       return { factory, engine };
     };
@@ -173,11 +184,13 @@ export class Fusion extends EventTarget {
 
   /**
    * Fuses a pair that shows the same view; an infrared frame of another size is stretched to the visible one's. Gives RGB
-   * with the visible frame's size and colours.
+   * with the visible frame's size and colours; nothing where that is drawn on the GPU.
    *
    * @throws {FusionError} Its `code` says what kind of thing went wrong. Later calls are not affected.
    */
-  fuse(visible: VisibleSource, infrared: InfraredSource, options: FuseOptions = {}): Promise<FusedFrame> {
+  fuse(visible: VisibleSource, infrared: InfraredSource, options: DrawOptions): Promise<undefined>;
+  fuse(visible: VisibleSource, infrared: InfraredSource, options?: FuseOptions): Promise<FusedFrame>;
+  fuse(visible: VisibleSource, infrared: InfraredSource, options: FuseOptions | DrawOptions = {}): Promise<FusedFrame | undefined> {
     const turn = this.#last.then(() => this.#fuse(visible, infrared, options));
     this.#last = turn.catch(() => undefined);
     return turn;
@@ -194,17 +207,22 @@ export class Fusion extends EventTarget {
     this.#next = undefined;
   }
 
-  async #fuse(visible: VisibleSource, infrared: InfraredSource, options: FuseOptions): Promise<FusedFrame> {
+  async #fuse(visible: VisibleSource, infrared: InfraredSource, options: FuseOptions | DrawOptions): Promise<FusedFrame | undefined> {
     this.#alive();
     if (options.signal?.aborted) cancelled();
     const sizes = { visible: sizeOf(visible, "visible"), infrared: sizeOf(infrared, "infrared") };
     const out = target(options.into, sizes);
     const engine = await this.#ready(sizes);
+    const { backend } = engine.info;
+    if (backend !== "webgpu" && [visible, infrared, out].some(onGpu)) {
+      const remedy = 'create with backend "webgpu" and your `device`, or give and take pixels';
+      throw new FusionError("unsupported", `backend "${backend}" (${this.#reason}) has no access to textures: ${remedy}`);
+    }
     const start = performance.now();
     await engine.fuse({ visible, infrared, still: options.still ?? false }, out);
     this.#least = Math.min(this.#least, performance.now() - start);
     if (this.others.length && !this.#measuring) void this.#measure(sizes);
-    return new FusedFrame(out, sizes.visible.width, sizes.visible.height);
+    return onGpu(out) ? undefined : new FusedFrame(out, sizes.visible.width, sizes.visible.height);
   }
 
   /** The engine for these sizes. */
@@ -337,9 +355,12 @@ function same(a: Sizes, b: Sizes): boolean {
   );
 }
 
-function target(into: FuseOptions["into"], { visible: { width, height } }: Sizes): Uint8ClampedArray<ArrayBuffer> {
+const onGpu = (value: unknown): value is GpuTarget => is("GPUTexture", value) || is("GPUCanvasContext", value);
+
+function target(into: FuseOptions["into"] | GpuTarget, { visible: { width, height } }: Sizes): Uint8ClampedArray<ArrayBuffer> | GpuTarget {
   const bytes = width * height * 4;
   if (into === undefined) return new Uint8ClampedArray(bytes);
+  if (onGpu(into)) return into;
   const data = "data" in into ? (into.data as Uint8ClampedArray<ArrayBuffer>) : into;
   if (data.length !== bytes) {
     throw new FusionError("input", `into: has ${data.length} bytes, ${width}x${height} px need ${bytes}`);

@@ -26,11 +26,14 @@ export type Drawable =
   | OffscreenCanvas
   | VideoFrame;
 
-/** A visible frame. */
-export type VisibleSource = Pixels | ImageData | Drawable;
+/**
+ * A visible frame. Textures, on the backend `"webgpu"`: `rgba8unorm` or `bgra8unorm`, of the device that `create` was given,
+ * with the usage `TEXTURE_BINDING`.
+ */
+export type VisibleSource = Pixels | ImageData | Drawable | GPUTexture;
 
-/** A thermal frame. Of pictures in colour, the luma is taken. */
-export type InfraredSource = Pixels | ImageData | Drawable;
+/** A thermal frame. Of pictures in colour, the luma is taken. Textures may also be `r8unorm`, or words in `r16uint`. */
+export type InfraredSource = VisibleSource;
 
 /** Width and height, px. */
 export interface Size {
@@ -38,7 +41,8 @@ export interface Size {
   readonly height: number;
 }
 
-const is = (name: string, value: unknown): boolean => {
+/** Whether a value is of a class that this platform has. */
+export const is = (name: string, value: unknown): boolean => {
   const type = (globalThis as Record<string, unknown>)[name];
   return typeof type === "function" && value instanceof type;
 };
@@ -70,7 +74,7 @@ export function sizeOf(source: VisibleSource, role: string): Size {
     const image = source as HTMLImageElement;
     if (!image.complete || image.naturalWidth === 0) fail("image is not loaded: await its `decode()`");
     (width = image.naturalWidth), (height = image.naturalHeight);
-  } else if (is("ImageBitmap", source) || is("HTMLCanvasElement", source) || is("OffscreenCanvas", source)) {
+  } else if (is("ImageBitmap", source) || is("HTMLCanvasElement", source) || is("OffscreenCanvas", source) || is("GPUTexture", source)) {
     ({ width, height } = source as ImageBitmap);
     if (is("ImageBitmap", source) && width === 0) fail("ImageBitmap is closed: fuse it before `close()`");
   } else {
@@ -93,7 +97,7 @@ export class Reader {
 
   /** Writes a visible frame's RGBA, RGB or luma into `to` and gives its format. */
   visible(source: VisibleSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
-    if (!inMemory(source)) return this.#draw(source, size, "visible", to, 0);
+    if (!inMemory(source)) return this.#draw(source as Drawable, size, "visible", to, 0);
     const { data } = source;
     if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
       throw new FusionError("input", "visible: needs 8-bit data (Uint8Array or Uint8ClampedArray)");
@@ -107,7 +111,7 @@ export class Reader {
 
   /** Writes an infrared frame's grey, words or RGBA into `to` and gives its format. */
   infrared(source: InfraredSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
-    if (!inMemory(source)) return this.#draw(source, size, "infrared", to, 3);
+    if (!inMemory(source)) return this.#draw(source as Drawable, size, "infrared", to, 3);
     const { data } = source;
     const px = size.width * size.height;
     if (data instanceof Uint16Array) {
@@ -184,7 +188,8 @@ export class Reader {
   }
 }
 
-function tainted(role: string): FusionError {
+/** The error for pixels of another origin. */
+export function tainted(role: string): FusionError {
   const remedy = 'load it with CORS (crossorigin="anonymous") or from the page\'s own origin';
   return new FusionError("tainted", `${role}: the browser does not give out pixels of another origin: ${remedy}`);
 }

@@ -3,69 +3,24 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
-import { launch } from "../scripts/browser.mjs";
-import { serve } from "../scripts/serve.mjs";
+import { crc, opened, root } from "./page.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="64" height="48"><rect width="64" height="48" fill="red"/></svg>';
+/** How often the model was asked for. */
+let asked = 0;
 
-/** How often each path was asked for. */
-const asked = new Map();
-
-/** The package's folder; without CORS, its pictures taint canvases of other origins. */
-const site = () =>
-  serve({
-    folders: { "/models/": `${root}../models`, "/": root },
-    pages: {
-      "/": (_, response) => response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html>"),
-      "/red.svg": (_, response) => response.writeHead(200, { "content-type": "image/svg+xml" }).end(svg),
-      "/counted.fpx": (_, response) => {
-        asked.set("counted", (asked.get("counted") ?? 0) + 1);
-        response.end(readFileSync(`${root}../models/nano/nano.int8.fpx`));
-      },
-    },
-  });
-
-let browser;
 let page;
-let servers;
+let close;
 
 before(async () => {
-  servers = [await site(), await site()];
-  browser = await launch();
-  page = await browser.newPage();
-  page.on("pageerror", (e) => assert.fail(`in the page: ${e}`));
-  const [here, other] = servers.map((s) => s.url);
-  await page.goto(here);
-  await page.evaluate(async (other) => {
-    const [{ Fusion, FusionError }, { frames, pattern }] = await Promise.all([
-      import("/dist/index.js"),
-      import("/test/pattern.mjs"),
-    ]);
-    const code = (promise) =>
-      promise.then(
-        () => "no error",
-        (e) => (e instanceof FusionError ? `${e.code}: ${e.message}` : `not ours: ${e}`),
-      );
-    Object.assign(globalThis, { Fusion, frames, pattern, code, other });
-  }, other);
+  const model = (_, response) => {
+    asked++;
+    response.end(readFileSync(`${root}../models/nano/nano.int8.fpx`));
+  };
+  ({ page, close } = await opened({ "/counted.fpx": model }));
 });
 
-after(async () => {
-  await browser?.close();
-  for (const server of servers ?? []) server.close();
-});
-
-const crc = (bytes) => {
-  let c = ~0;
-  for (const b of bytes) {
-    c ^= b;
-    for (let k = 0; k < 8; k++) c = (c >>> 1) ^ (0xedb88320 & -(c & 1));
-  }
-  return (~c >>> 0).toString(16).padStart(8, "0");
-};
+after(() => close?.());
 
 test("gives the bytes of the scalar kernels", async () => {
   const golden = readFileSync(new URL("golden.txt", import.meta.url), "utf8").trim().split("\n");
@@ -122,6 +77,23 @@ test("chooses relaxed SIMD where it is exact", async () => {
   assert.equal(kernels[1], kernels[0] ? "wasm32-relaxed-simd" : "wasm32-simd128");
 });
 
+test("RGBA and RGB of the same picture are fused alike, in the darkest and the brightest colours too", async () => {
+  const off = await page.evaluate(async () => {
+    const [width, height] = [64, 48];
+    const rgba = opaque(width * height, 13, 4);
+    const rgb = rgba.filter((_, i) => i % 4 !== 3);
+    const fusion = await Fusion.create({ backend: "cpu" });
+    const out = [];
+    for (const level of [0, 1, 128, 254, 255]) {
+      const infrared = { data: new Uint8Array(width * height).fill(level), width, height };
+      const [a, b] = [await fusion.fuse({ data: rgba, width, height }, infrared), await fusion.fuse({ data: rgb, width, height }, infrared)];
+      out.push(a.data.reduce((n, v, i) => n + (v !== b.data[i]), 0));
+    }
+    return out;
+  });
+  assert.deepEqual(off, [0, 0, 0, 0, 0]);
+});
+
 test("auto measures, says so, and goes on", async () => {
   const found = await page.evaluate(async () => {
     const good = { data: pattern(320 * 240, 5, 1), width: 320, height: 240 };
@@ -168,7 +140,24 @@ test("models come by address, with progress, integrity and a cache", async () =>
   assert.match(found.wrong, /^model: .*integrity/);
   assert.match(found.bad, /^input: .*sha256/);
   // The first load, and the one after the wrong hash had thrown the kept file out.
-  assert.equal(asked.get("counted"), 2);
+  assert.equal(asked, 2);
+});
+
+test("offline, a model that was kept is there, and what is not says so", async () => {
+  const sizes = { visible: { width: 64, height: 48 }, infrared: { width: 64, height: 48 } };
+  // The module is the browser's to keep; here it is given, as a page would that works offline.
+  await page.evaluate(async (sizes) => {
+    globalThis.wasm = await WebAssembly.compileStreaming(fetch("/dist/fusionproxy.wasm"));
+    (await Fusion.create({ model: "/models/nano/nano.int8.fpx", sizes, wasm })).dispose();
+  }, sizes);
+  await page.context().setOffline(true);
+  const found = await page.evaluate(async (sizes) => {
+    const kept = await Fusion.create({ model: "/models/nano/nano.int8.fpx", sizes, wasm });
+    return [kept.info.model, await code(Fusion.create({ model: "/models/ultralight/ultralight.int8.fpx", wasm }))];
+  }, sizes);
+  await page.context().setOffline(false);
+  assert.equal(found[0], "nano");
+  assert.match(found[1], /^network: .*ultralight.*connection/);
 });
 
 test("calls overlap without harm, and can be called off", async () => {
@@ -214,109 +203,31 @@ test("without WebAssembly, or without its SIMD, it says what to do", async () =>
   assert.match(found.none, /^unsupported: .*allow it/);
 });
 
-test("WebGPU gives the same bytes", async () => {
-  const golden = readFileSync(new URL("golden.txt", import.meta.url), "utf8").trim().split("\n");
-  // On a GPU in software a frame takes seconds: one of each pair of sizes.
-  for (const line of [golden[0], golden[4]]) {
-    const { bytes, info } = await page.evaluate(async (line) => {
-      const fusion = await Fusion.create({ backend: "webgpu" });
-      const bytes = Array.from((await fusion.fuse(...frames(line))).data);
-      const { info } = fusion;
-      fusion.dispose();
-      return { bytes, info };
-    }, line);
-    assert.equal(info.backend, "webgpu");
-    assert.equal(crc(bytes), line.split(" ").at(-1), line);
-  }
-});
-
-test("on the caller's device, frames make no objects; a lost device is replaced by the CPU, once", async () => {
-  const found = await page.evaluate(async () => {
-    const device = await (await navigator.gpu.requestAdapter()).requestDevice();
-    let made = 0;
-    for (const name of ["createBuffer", "createTexture", "createBindGroup", "createShaderModule", "createComputePipelineAsync"]) {
-      const make = device[name].bind(device);
-      device[name] = (...args) => (made++, make(...args));
-    }
-    const frame = { data: pattern(32 * 24, 5, 1), width: 32, height: 24 };
-    const into = new Uint8ClampedArray(32 * 24 * 4);
-    const fusion = await Fusion.create({ backend: "webgpu", device });
-    const first = (await fusion.fuse(frame, frame)).data.join();
-    const before = made;
-    for (let i = 0; i < 100; i++) await fusion.fuse(frame, frame, { into });
-    const per = made - before;
-    let changes = 0;
-    fusion.addEventListener("backendchange", () => changes++);
-    const during = fusion.fuse(frame, frame, { into });
-    device.destroy();
-    const lost = await code(during);
-    await new Promise((r) => setTimeout(r, 50));
-    const later = (await fusion.fuse(frame, frame)).data.join();
-    return { before, per, lost, changes, same: later === first, info: fusion.info };
-  });
-  assert.ok(found.before > 30);
-  assert.equal(found.per, 0);
-  assert.match(found.lost, /^(no error|device: )/);
-  assert.equal(found.changes, 1);
-  assert.ok(found.same);
-  assert.equal(found.info.backend, "cpu");
-  assert.match(found.info.reason, /webgpu was lost/);
-});
-
-test("where there is no GPU it says so", async () => {
-  const found = await page.evaluate(async () => {
-    const { gpu } = navigator;
-    const without = async (value) => {
-      Object.defineProperty(navigator, "gpu", { value, configurable: true });
-      const error = await code(Fusion.create({ backend: "webgpu" }));
-      delete navigator.gpu;
-      return error;
-    };
-    return [await without(undefined), await without({ requestAdapter: async () => null, wgslLanguageFeatures: gpu.wgslLanguageFeatures })];
-  });
-  assert.match(found[0], /^unsupported: .*cpu/);
-  assert.match(found[1], /^device: .*cpu/);
-});
-
 test("takes every kind of source, and all of them alike", async () => {
   const results = await page.evaluate(async () => {
+    const { drawables } = await import("/test/sources.mjs");
     const [width, height] = [64, 48];
-    const data = new Uint8ClampedArray(pattern(width * height * 4, 11, 5).map((v, i) => (i % 4 === 3 ? 255 : v)));
-    const image = new ImageData(data, width, height);
-    const canvas = document.createElement("canvas");
-    Object.assign(canvas, { width, height });
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    const offscreen = new OffscreenCanvas(width, height);
-    offscreen.getContext("2d").putImageData(image, 0, 0);
-    const element = new Image();
-    element.src = canvas.toDataURL("image/png");
-    await element.decode();
-    const sources = {
-      ImageData: image,
-      Pixels: { data: new Uint8Array(data), width, height },
-      ImageBitmap: await createImageBitmap(image),
-      HTMLCanvasElement: canvas,
-      OffscreenCanvas: offscreen,
-      HTMLImageElement: element,
-      VideoFrame: new VideoFrame(canvas, { timestamp: 0 }),
-    };
-    const fusion = await Fusion.create();
+    const sources = await drawables(opaque(width * height, 11, 5), width, height);
     const out = {};
-    for (const [name, source] of Object.entries(sources)) out[name] = (await fusion.fuse(source, source)).data.join();
+    for (const backend of ["cpu", "worker"]) {
+      const fusion = await Fusion.create({ backend });
+      for (const [name, source] of Object.entries(sources)) {
+        out[`${backend} ${name}`] = (await fusion.fuse(source, source)).data.join();
+      }
+      fusion.dispose();
+    }
     return out;
   });
-  for (const [name, data] of Object.entries(results)) assert.equal(data, results.ImageData, name);
+  assert.equal(Object.keys(results).length, 14);
+  for (const [name, data] of Object.entries(results)) assert.equal(data, results["cpu ImageData"], name);
 });
 
 test("takes a playing video", async () => {
   const size = await page.evaluate(async () => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 48 });
-    const context = canvas.getContext("2d");
-    const video = Object.assign(document.createElement("video"), { muted: true, srcObject: canvas.captureStream() });
-    const draw = setInterval(() => context.fillRect(0, 0, 64, Math.random() * 48), 20);
-    await Promise.all([video.play(), new Promise((r) => video.addEventListener("loadeddata", r, { once: true }))]);
+    const { playing } = await import("/test/sources.mjs");
+    const { video, stop } = await playing((context) => context.fillRect(0, 0, 64, Math.random() * 48), 64, 48);
     const out = await (await Fusion.create()).fuse(video, video);
-    clearInterval(draw);
+    stop();
     return [out.width, out.height];
   });
   assert.deepEqual(size, [64, 48]);

@@ -132,27 +132,6 @@ pub extern "C" fn fp_fuse(visible: u32, infrared: u32, afresh: u32) -> u32 {
     })
 }
 
-/// Gain control and alignment alone, where the network runs elsewhere; the numbers as in [`fp_fuse`]. The result is at
-/// [`fp_aligned`].
-#[allow(unsafe_code)]
-#[unsafe(no_mangle)]
-pub extern "C" fn fp_align(infrared: u32, afresh: u32) -> u32 {
-    with_state(|state| {
-        let result = match (&mut state.session, InfraredInput::of(infrared)) {
-            (Some(session), Some(i)) => session.align(i, afresh != 0),
-            _ => Err(misuse("the instance is not set up, or there is no such pixel format")),
-        };
-        state.report(result)
-    })
-}
-
-/// Where the infrared frame is after [`fp_align`]: a byte a pixel, in the visible frame's geometry.
-#[allow(unsafe_code)]
-#[unsafe(no_mangle)]
-pub extern "C" fn fp_aligned() -> *const u8 {
-    address(Session::aligned)
-}
-
 /// First row of the visible frame that is read (`which` 0), one past the last (1), and the same of the fused frame that is
 /// written (2, 3).
 #[allow(unsafe_code)]

@@ -373,16 +373,11 @@ impl Session {
         Ok(())
     }
 
-    /// The infrared frame after [`Self::align`]: 8-bit luma in visible geometry.
-    pub fn aligned(&self) -> &[u8] {
-        self.buffers.aligned
-    }
-
     /// Makes the infrared frame 8-bit luma in visible geometry.
     ///
     /// # Errors
     /// What failed, and a message that says what to do.
-    pub fn align(&mut self, format: InfraredInput, afresh: bool) -> Result<(), Failed> {
+    fn align(&mut self, format: InfraredInput, afresh: bool) -> Result<(), Failed> {
         let ((w, h), (iw, ih)) = (self.options.visible, self.options.infrared);
         let b = &mut self.buffers;
         let format = match format {

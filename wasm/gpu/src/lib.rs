@@ -1,16 +1,17 @@
 //! Compiles an artifact to a WebGPU program for the npm package: numbers and addresses in linear memory, nothing else.
 //!
 //! 1. [`gpu_model`] gives room for an artifact; write its bytes there.
-//! 2. [`gpu_compile`] compiles it. Then [`gpu_text`] is the program as JSON (`docs/gpu.md`) and [`gpu_weights`] its weights;
-//!    if it gave 0, the text says why.
+//! 2. [`gpu_compile`] compiles it. Then [`gpu_text`] is a list of two in JSON, the program and its stages (`docs/gpu.md`), and
+//!    [`gpu_weights`] are its weights. If it gave 0, the text says why.
 //!
 //! An instance compiles one program and is dropped.
 #![deny(unsafe_code)]
 
 use std::cell::RefCell;
 
+use fusionproxy_core::gain::GainSettings;
 use fusionproxy_format::Artifact;
-use fusionproxy_gpu::{Capabilities, Options, Program, Source, Target};
+use fusionproxy_gpu::{Capabilities, Options, Program, Source, Stages, Target};
 
 /// What the instance holds.
 struct State {
@@ -37,8 +38,9 @@ pub extern "C" fn gpu_model(len: usize) -> *mut u8 {
     })
 }
 
-/// Compiles the artifact of `len` bytes for frames of `width` x `height` px: a visible texture, an infrared buffer of grey and
-/// a fused buffer. `packed_dot` and `f16`: 1 for what the device has; then its `maxStorageBuffersPerShaderStage` and
+/// Compiles the artifact of `len` bytes for frames of `width` x `height` px (a visible texture, an infrared buffer of grey, a
+/// fused buffer) and infrared textures of `infrared_width` x `infrared_height` px. `gain`: 0 plateau equalisation that follows
+/// a video, 1 linear for single pictures. `packed_dot` and `f16`: 1 for what the device has; then its `maxStorageBuffersPerShaderStage` and
 /// `maxStorageBufferBindingSize`. Gives 1, or 0 if it cannot be compiled.
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
@@ -46,6 +48,9 @@ pub extern "C" fn gpu_compile(
     len: usize,
     width: usize,
     height: usize,
+    infrared_width: usize,
+    infrared_height: usize,
+    gain: u32,
     packed_dot: u32,
     f16: u32,
     storage_buffers: usize,
@@ -62,13 +67,10 @@ pub extern "C" fn gpu_compile(
     };
     STATE.with_borrow_mut(|state| {
         let bytes = state.room.get(state.start..).and_then(|b| b.get(..len)).unwrap_or_default();
-        let program = Artifact::new(bytes)
-            .map_err(|e| e.to_string())
-            .and_then(|artifact| Program::new(&artifact, options).map_err(|e| e.to_string()));
-        match program {
-            Ok(program) => {
-                state.text = program.json();
-                state.weights = program.weights().to_vec();
+        let gain = if gain == 1 { GainSettings::STILL } else { GainSettings::DEFAULT };
+        match compile(bytes, options, (infrared_width, infrared_height), gain) {
+            Ok((text, weights)) => {
+                (state.text, state.weights) = (text, weights);
                 1
             }
             Err(why) => {
@@ -77,6 +79,19 @@ pub extern "C" fn gpu_compile(
             }
         }
     })
+}
+
+/// The text and the weights, or why there are none.
+fn compile(
+    bytes: &[u8],
+    options: Options,
+    infrared: (usize, usize),
+    gain: GainSettings,
+) -> Result<(String, Vec<u8>), String> {
+    let artifact = Artifact::new(bytes).map_err(|e| e.to_string())?;
+    let program = Program::new(&artifact, options).map_err(|e| e.to_string())?;
+    let stages = Stages::new(infrared, (options.width, options.height), gain).map_err(|e| e.to_string())?;
+    Ok((format!("[{},{}]", program.json(), stages.json()), program.weights().to_vec()))
 }
 
 /// Address of the text.
