@@ -3,7 +3,7 @@
 Every batch is a function of (seed, step) alone, so a resumed run sees the batches of an unbroken one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,11 @@ class Augment:
     invert: float = 0.04
     #: Share of samples drawn from synthetic pairs, where there are any; they have no teachers either.
     synthetic: float = 0.06
+
+    def plain(self) -> "Augment":
+        """The same without misalignment, synthetic pairs and all changes of the pictures but noise."""
+        off = dict.fromkeys(("misalign", "exposure", "gain", "fog", "night", "invert", "synthetic"), 0.0)
+        return replace(self, **off)
 
 
 def make_batch(

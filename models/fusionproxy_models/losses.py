@@ -118,7 +118,7 @@ class Weights:
     sources: float = 0.5
     intensity: float = 0.5
     gradient: float = 2.0
-    edge: float = 2.0
+    edge: float = 3.0
     #: With a foundation panel only (`alignment.py`).
     alignment: float = 0.2
     #: Each encoder's own image from its own features (`branches.py`).

@@ -120,7 +120,8 @@ class Run:
         """Goes on from `c`, the checkpoint of the run folder `out`."""
         o, options = self.o, asdict(self.o)
         changed = [k for k in options if c.options.get(k) != options[k]]
-        if changed == ["steps"] and c.step <= min(o.steps, c.options["steps"]) * min(o.aligned, 1 - o.decay):
+        shared = min(o.aligned, 1 - o.decay, 1 - o.polish)
+        if changed == ["steps"] and c.step <= min(o.steps, c.options["steps"]) * shared:
             changed = []  # nothing has depended on the length of the run so far, so it may still change
         if changed:
             raise UserError(f"{out}: the run was begun with other {', '.join(changed)}; repeat its options")
@@ -137,7 +138,8 @@ class Run:
         for g in self.opt.param_groups:
             g["lr"] = learning_rate(self.step, o)
         misalign = self.step >= o.aligned * o.steps
-        b = make_batch(data, o.batch, o.augment, o.seed, self.step, misalign, synthetic).to(self.device)
+        changes = o.augment if self.step < (1 - o.polish) * o.steps else o.augment.plain()
+        b = make_batch(data, o.batch, changes, o.seed, self.step, misalign, synthetic).to(self.device)
         self.opt.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             features = net.features(b.vis_in, b.ir_in)

@@ -34,6 +34,16 @@ def test_a_missing_modality_makes_the_other_the_target(dataset):
         assert torch.equal(b.mean[k], survivor)
 
 
+def test_plain_batches_are_the_pairs_as_they_are(dataset):
+    wild = Augment(32, drop=0, misalign=1, noise=0, exposure=1, gain=1, fog=1, night=1, invert=1, synthetic=1)
+    pairs = load_pairs(*dataset)
+    b = make_batch(pairs, 8, wild.plain(), 0, 0, True, synthetic=pairs[:1])
+    same = make_batch(pairs, 8, PLAIN, 0, 0, True, synthetic=pairs[:1])
+    for k in ("vis_in", "ir_in", "vis", "ir", "mean", "taught"):
+        assert torch.equal(getattr(b, k), getattr(same, k)), k
+    assert Augment().plain().drop == Augment().drop
+
+
 def test_misalignment_moves_only_the_infrared_input(dataset):
     b = make_batch(load_pairs(*dataset), 8, replace(PLAIN, misalign=1.0), 0, 0, True)
     assert torch.equal(b.vis_in, b.vis)
