@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::{command, data, run as shell_run};
 
+/// Conditions of the synthetic scenes.
+const CONDITIONS: [&str; 5] = ["day", "dusk", "night", "fog", "glare"];
+
 /// Whether to compare or to replace.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -14,12 +17,38 @@ pub(crate) struct Args {
     write: bool,
 }
 
-/// Rebuilds `models/*/*.fpx` from `models/*/*.onnx` and compares bytes. Calibration takes the local training pairs.
+/// Where synthetic calibration pairs are drawn.
+const SCENES: &str = "target/models/scenes";
+
+/// Draws a synthetic pair of every condition, twice: what no training pair shows, such as glare, is not cut off.
+fn draw_scenes() -> Result<()> {
+    for folder in ["vis", "ir"] {
+        std::fs::create_dir_all(format!("{SCENES}/{folder}"))
+            .with_context(|| format!("cannot make {SCENES}"))?;
+    }
+    for (condition, seed) in CONDITIONS.iter().flat_map(|c| [(c, "21"), (c, "22")]) {
+        let name = format!("{condition}{seed}");
+        let mut draw = command(&["cargo", "run", "--release", "--quiet", "--package", "fusionproxy-eval"]);
+        draw.args(["--example", "scene", "--", condition, seed, "640x480", "0.5"]);
+        draw.arg(format!("{SCENES}/{name}"));
+        shell_run(draw)?;
+        for folder in ["vis", "ir"] {
+            let (from, to) =
+                (format!("{SCENES}/{name}_{folder}.png"), format!("{SCENES}/{folder}/{name}.png"));
+            std::fs::rename(&from, &to).with_context(|| format!("cannot move {from}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Rebuilds `models/*/*.fpx` from `models/*/*.onnx` and compares bytes. Calibration takes the local training pairs and
+/// synthetic ones.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Some(data) = data() else {
         bail!("the local image pairs are absent: put them at ../shared/data or set FUSIONPROXY_DATA");
     };
     std::fs::create_dir_all("target/models").context("cannot make target/models")?;
+    draw_scenes()?;
     let mut differing = Vec::new();
     let mut folders: Vec<PathBuf> = std::fs::read_dir("models")
         .context("cannot list models")?
@@ -46,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 "compile",
             ]);
             c.arg(&onnx).args(["--precision", precision]).arg("--output").arg(&rebuilt);
-            c.arg("--calibrate").arg(data.join("train"));
+            c.arg("--calibrate").arg(data.join("train")).args(["--calibrate", SCENES]);
             shell_run(c)?;
             let new =
                 std::fs::read(&rebuilt).with_context(|| format!("cannot read {}", rebuilt.display()))?;

@@ -20,7 +20,8 @@ use super::{Size, pairs, write};
   fusionproxy compile net.onnx --calibrate pairs/ --target-psnr 45 -o net.fpx
   fusionproxy compile net.onnx --calibrate pairs/ --size 120x160 --emit-rust model.rs -o net.fpx
 
---calibrate takes a folder with vis/ and ir/, paired by file name: a few dozen pairs like those the network will see. The
+--calibrate takes a folder with vis/ and ir/, paired by file name: a few dozen pairs like those the network will see, of
+every kind of scene and weather: what is brighter or darker than all of them is cut off. The
 artifact is then run against the f32 network on the same pairs, and the report says how close it comes.")]
 pub(crate) struct Args {
     /// ONNX network: two image inputs, one image output.
@@ -31,10 +32,10 @@ pub(crate) struct Args {
     /// Precision.
     #[arg(long, value_enum, default_value_t = PrecisionArg::Int8)]
     precision: PrecisionArg,
-    /// Folder with vis/ and ir/ of calibration pairs; needed for int8.
+    /// Folder with vis/ and ir/ of calibration pairs; needed for int8; may be repeated.
     #[arg(long, value_name = "DIR")]
-    calibrate: Option<PathBuf>,
-    /// Calibration pairs to use, spread evenly over the folder.
+    calibrate: Vec<PathBuf>,
+    /// Calibration pairs to use of each folder, spread evenly over it.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pairs: u16,
     /// How the range of an 8-bit tensor is chosen.
@@ -98,10 +99,10 @@ enum RangeArg {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let pairs = match &args.calibrate {
-        Some(folder) => pairs::load("--calibrate", folder, usize::from(args.pairs), args.json)?,
-        None => Vec::new(),
-    };
+    let mut pairs = Vec::new();
+    for folder in &args.calibrate {
+        pairs.extend(pairs::load("--calibrate", folder, usize::from(args.pairs), args.json)?);
+    }
     let options = Options {
         precision: match args.precision {
             PrecisionArg::Int8 => Precision::Int8,

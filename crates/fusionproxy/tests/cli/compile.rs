@@ -13,8 +13,8 @@ fn onnx() -> String {
 #[test]
 fn a_network_compiles_calibrates_fuses_and_emits_constants() {
     let dir = folder();
-    for name in ["a", "b", "c"] {
-        save_pair(&dir.path().join("pairs"), name, 160, 120);
+    for (folder, name) in [("pairs", "a"), ("pairs", "b"), ("more", "a")] {
+        save_pair(&dir.path().join(folder), name, 160, 120);
     }
     let onnx = onnx();
     let args = [
@@ -22,6 +22,8 @@ fn a_network_compiles_calibrates_fuses_and_emits_constants() {
         &onnx,
         "--calibrate",
         "pairs",
+        "--calibrate",
+        "more",
         "-o",
         "n.fpx",
         "--size",
@@ -31,6 +33,7 @@ fn a_network_compiles_calibrates_fuses_and_emits_constants() {
         "--json",
     ];
     let report = fusionproxy(dir.path(), &args).json();
+    assert_eq!(report["verification"]["pairs"], 3, "pairs of both folders");
     let db = report["verification"]["psnr_mean"].as_f64().expect("a PSNR");
     assert!(db > 35.0, "{db} dB");
     assert_eq!(report["calibration"]["pairs"], 3);
