@@ -108,23 +108,32 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usi
     // Zeros for taps and channels that do not exist.
     weight_table.fill(0);
     let vector_bytes = sizes.taps * I::VECTOR * I::TAP_BYTES;
-    for element in 0..sizes.period * I::VECTOR {
-        let (vector, lane) = (element / I::VECTOR, element % I::VECTOR);
-        let channel = element % sizes.pitch;
-        let (mut sum, mut unit) = (0, 0.0);
-        if channel < channels {
-            let mut total = 0;
+    for (vector, table) in weight_table.chunks_exact_mut(vector_bytes).take(sizes.period).enumerate() {
+        let mut lane = 0;
+        while lane < I::VECTOR {
+            // A run of channels that lie side by side in the vector.
+            let element = vector * I::VECTOR + lane;
+            let channel = element % sizes.pitch;
+            let n = (I::VECTOR - lane).min(sizes.pitch - channel);
+            let real = n.min(channels.saturating_sub(channel));
             for tap in 0..kh * kw {
-                let weight = weights[tap * tap_weights + channel];
-                total += i32::from(weight);
-                let at = vector * vector_bytes + I::depthwise_place(tap, lane);
-                weight_table[at..at + I::TAP_BYTES]
-                    .copy_from_slice(&i16::from(weight).to_le_bytes()[..I::TAP_BYTES]);
+                I::depthwise_lay_out(tap, lane, &weights[tap * tap_weights + channel..][..real], table);
             }
-            (sum, unit) = (bias[channel] + I::DEPTHWISE_OFFSET * total, scale[channel]);
+            for i in 0..n {
+                let (mut sum, mut unit) = (0, 0.0);
+                if i < real {
+                    (sum, unit) = (bias[channel + i], scale[channel + i]);
+                    if I::DEPTHWISE_OFFSET != 0 {
+                        let taps =
+                            (0..kh * kw).map(|tap| i32::from(weights[tap * tap_weights + channel + i]));
+                        sum += I::DEPTHWISE_OFFSET * taps.sum::<i32>();
+                    }
+                }
+                bias_table[(element + i) * 4..][..4].copy_from_slice(&sum.to_ne_bytes());
+                scale_table[(element + i) * 4..][..4].copy_from_slice(&unit.to_ne_bytes());
+            }
+            lane += n;
         }
-        bias_table[element * 4..][..4].copy_from_slice(&sum.to_ne_bytes());
-        scale_table[element * 4..][..4].copy_from_slice(&unit.to_ne_bytes());
     }
 
     let border = call.inputs()[0].quant.zero_point;

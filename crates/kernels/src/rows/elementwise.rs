@@ -6,7 +6,7 @@ use fusionproxy_format::{Binary, BinaryOp, FixedPoint};
 
 use super::isa::{Isa, look_up_pixels};
 use super::requant::Requant;
-use super::stage::{Parts, copy_pixels};
+use super::stage::{Parts, copy_pixels, copy_run};
 use crate::{Call, Shape, Src};
 
 /// clamp((a * qa + b * qb + offset) >> shift)
@@ -133,11 +133,18 @@ fn operand_of<'m>(view: Src<'m, u8>, shape: Shape, memory: &mut Option<&mut [u8]
     if (height, width, channels) != (1, 1, shape.channels) {
         return None;
     }
-    let row = memory.take()?;
-    for pixel in row.chunks_exact_mut(channels).take(shape.width) {
-        for (c, v) in pixel.iter_mut().enumerate() {
-            *v = view.get(0, 0, c);
-        }
+    let row = memory.take()?.get_mut(..shape.width * channels)?;
+    for (c, v) in row.iter_mut().enumerate().take(channels) {
+        *v = view.get(0, 0, c);
+    }
+    // What is there is copied behind itself, twice as much each time.
+    let mut filled = channels;
+    while filled < row.len() {
+        let (from, to) = row.split_at_mut(filled);
+        let n = from.len().min(to.len());
+        // SAFETY: as many bytes of both parts, which are apart.
+        unsafe { copy_run(from.as_ptr(), to.as_mut_ptr(), n) };
+        filled += n;
     }
     Some(Operand::Constant(row.as_ptr()))
 }

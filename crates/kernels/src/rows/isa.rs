@@ -41,6 +41,15 @@ pub(crate) trait Isa: 'static {
     /// Offset of the weight of a tap for an element of a vector.
     fn depthwise_place(tap: usize, element: usize) -> usize;
 
+    /// Lays out weights of a tap, those of `element` and the following ones of a vector.
+    fn depthwise_lay_out(tap: usize, element: usize, weights: &[i8], to: &mut [u8]) {
+        for (i, weight) in weights.iter().enumerate() {
+            let at = Self::depthwise_place(tap, element + i);
+            to[at..at + Self::TAP_BYTES]
+                .copy_from_slice(&i16::from(*weight).to_le_bytes()[..Self::TAP_BYTES]);
+        }
+    }
+
     /// Filters a row of depthwise outputs.
     ///
     /// # Safety

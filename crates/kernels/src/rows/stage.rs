@@ -75,7 +75,7 @@ pub(crate) unsafe fn copy_pixels(
 ///
 /// # Safety
 /// They can be read and written, and do not overlap.
-unsafe fn copy_run(from: *const u8, to: *mut u8, n: usize) {
+pub(super) unsafe fn copy_run(from: *const u8, to: *mut u8, n: usize) {
     // SAFETY: the caller's promise; the instructions are those of the CPU that `helium` names.
     unsafe {
         #[cfg(all(target_arch = "arm", helium))]

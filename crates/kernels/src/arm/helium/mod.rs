@@ -74,12 +74,16 @@ impl Isa for HeliumIsa {
         let (taps, quads) = flatten(taps, quads);
         let (n, vectors) = (taps * vectors(quads), vectors(quads));
         to.fill(0);
+        let words = to.as_chunks_mut::<4>().0;
         for (i, quad) in weights.as_chunks::<{ 4 * CHANNEL_BLOCK }>().0.iter().take(taps * quads).enumerate()
         {
             let (tap, q) = (i / quads, i % quads);
-            for (o, w) in quad.as_chunks::<4>().0.iter().enumerate() {
-                let vector = (o / OUTPUTS * n + tap * vectors + q / 4) * OUTPUTS + o % OUTPUTS;
-                to[vector * VECTOR + q % 4 * 4..][..4].copy_from_slice(&w.map(i8::cast_unsigned));
+            let first = (tap * vectors + q / 4) * OUTPUTS * (VECTOR / 4) + q % 4;
+            for (group, outputs) in quad.as_chunks::<{ 4 * OUTPUTS }>().0.iter().enumerate() {
+                let words = &mut words[group * n * OUTPUTS * (VECTOR / 4) + first..];
+                for (word, w) in words.iter_mut().step_by(VECTOR / 4).zip(outputs.as_chunks::<4>().0) {
+                    *word = w.map(i8::cast_unsigned);
+                }
             }
         }
     }
@@ -111,6 +115,13 @@ impl Isa for HeliumIsa {
                 let (bias, scale) = (row.bias.add(first), row.scale.add(first));
                 leaf::requantise(&flat, (bias, scale), row.out.add(first), channels);
             }
+        }
+    }
+
+    fn depthwise_lay_out(tap: usize, element: usize, weights: &[i8], to: &mut [u8]) {
+        let places = &mut to[Self::depthwise_place(tap, element)..][..weights.len()];
+        for (to, weight) in places.iter_mut().zip(weights) {
+            *to = weight.cast_unsigned();
         }
     }
 
