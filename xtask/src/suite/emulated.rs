@@ -22,12 +22,7 @@ pub(super) fn aarch64(models: &str) -> Result<Vec<Value>> {
     shell_run(command(&["cargo", "build", "--release", "--package", "frames", "--target", TARGET]))?;
     let mut rows = Vec::new();
     for (name, precision, path) in artifacts(models)? {
-        // Networks for small devices at their size; the count grows with the pixels.
-        let size = match name.as_str() {
-            "nano" => "120x160",
-            "ultralight" => "240x320",
-            _ => "480x640",
-        };
+        let size = size(&name);
         let count = |frames: &str| frames_of(&plugin, &path, size, frames);
         let ((one, _), (two, said)) = (count("1")?, count("2")?);
         let macs = macs(&path, size)?;
@@ -50,6 +45,16 @@ pub(super) fn aarch64(models: &str) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
+/// The frame size that a student is counted and timed at on small machines: networks for small devices at theirs; the cost
+/// grows with the pixels.
+pub(super) fn size(model: &str) -> &'static str {
+    match model {
+        "nano" => "120x160",
+        "ultralight" => "240x320",
+        _ => "480x640",
+    }
+}
+
 /// Instructions of a whole run, and what it printed.
 fn frames_of(plugin: &Path, artifact: &Path, size: &str, frames: &str) -> Result<(u64, String)> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
@@ -69,12 +74,12 @@ fn frames_of(plugin: &Path, artifact: &Path, size: &str, frames: &str) -> Result
 }
 
 /// The rest of the line that begins with `start`.
-fn word(text: &str, start: &str) -> Option<String> {
+pub(super) fn word(text: &str, start: &str) -> Option<String> {
     text.lines().find_map(|l| l.strip_prefix(start)).map(|w| w.trim().to_owned())
 }
 
 /// Name, precision and file of the released artifacts among `models`.
-fn artifacts(models: &str) -> Result<Vec<(String, String, PathBuf)>> {
+pub(super) fn artifacts(models: &str) -> Result<Vec<(String, String, PathBuf)>> {
     let wanted: Vec<&str> = models.split(',').map(str::trim).collect();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("models").context("cannot list models")? {

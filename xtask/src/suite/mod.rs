@@ -1,5 +1,6 @@
 //! The latency suite: every platform that this machine can run or emulate, one report.
 
+mod boards;
 mod emulated;
 mod gate;
 mod markers;
@@ -28,6 +29,7 @@ Cortex-M7 and M55 in QEMU (instructions a frame: emulators say nothing of time).
 Examples:
   cargo xtask suite
   cargo xtask suite --install
+  cargo xtask suite --ssh pi@raspberrypi.local
   cargo xtask suite --model ultralight,nano --gate"
 )]
 pub(crate) struct Args {
@@ -37,6 +39,9 @@ pub(crate) struct Args {
     /// Frames to time.
     #[arg(long, default_value_t = 15)]
     frames: u32,
+    /// Linux boards to time as well, over SSH (keys in place).
+    #[arg(long, value_name = "USER@HOST", value_delimiter = ',')]
+    ssh: Vec<String>,
     /// Install the other runtimes and measure nothing.
     #[arg(long)]
     install: bool,
@@ -72,6 +77,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for board in ["qemu-m7", "qemu-m55"] {
         step(board);
         report.cortex_m.extend(attempt(board, emulated::cortex_m(board), &mut report.skipped));
+    }
+
+    for host in &args.ssh {
+        step(host);
+        let rows = boards::time(host, &args.model, args.frames);
+        report.boards.extend(attempt(host, rows, &mut report.skipped).unwrap_or_default());
     }
 
     let out = Path::new(OUT);

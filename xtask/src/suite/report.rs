@@ -13,6 +13,8 @@ pub(super) struct Report {
     pub(super) node: Option<Value>,
     pub(super) aarch64: Vec<Value>,
     pub(super) cortex_m: Vec<Value>,
+    /// Real boards.
+    pub(super) boards: Vec<Value>,
     /// What could not be measured, and why.
     pub(super) skipped: Vec<String>,
 }
@@ -25,6 +27,7 @@ impl Report {
             "node": self.node,
             "aarch64": self.aarch64,
             "cortex_m": self.cortex_m,
+            "boards": self.boards,
             "skipped": self.skipped,
         })
     }
@@ -55,23 +58,14 @@ impl Report {
         table
     }
 
+    /// Real boards.
+    pub(super) fn boards_table(&self) -> Option<Table> {
+        (!self.boards.is_empty()).then(|| times("board", "cpu", &self.boards))
+    }
+
     /// The npm package in Node.
     pub(super) fn node_table(&self) -> Option<Table> {
-        let row = self.node.as_ref()?;
-        let mut columns = ["model", "precision", "frame", "Node", "kernels"].map(Column::text).to_vec();
-        columns.extend(["median ms", "min ms"].map(|t| Column::number(t, 2)));
-        let mut table = Table::new(columns);
-        let text = |key: &str| Cell::from(row[key].as_str().unwrap_or_default());
-        table.row(vec![
-            text("model"),
-            text("precision"),
-            format!("{}x{}", row["height"], row["width"]).into(),
-            text("node"),
-            text("kernels"),
-            row["median_ms"].as_f64().into(),
-            row["min_ms"].as_f64().into(),
-        ]);
-        Some(table)
+        self.node.as_ref().map(|row| times("Node", "node", std::slice::from_ref(row)))
     }
 
     /// Our rows of this CPU beside the fastest other runtime, one line a student, precision and number of threads.
@@ -127,6 +121,9 @@ impl Report {
         if let Some(table) = self.node_table() {
             page.section("wasm32 in Node").table(&table);
         }
+        if let Some(table) = self.boards_table() {
+            page.section("Boards").table(&table);
+        }
         if !self.skipped.is_empty() {
             page.section("Not measured");
             for line in &self.skipped {
@@ -135,6 +132,26 @@ impl Report {
         }
         page.finish()
     }
+}
+
+/// Times of rows, whose platform is called `title` and told under `key`.
+fn times(title: &str, key: &str, rows: &[Value]) -> Table {
+    let mut columns = ["model", "precision", "frame", title, "kernels"].map(Column::text).to_vec();
+    columns.extend(["median ms", "min ms"].map(|t| Column::number(t, 2)));
+    let mut table = Table::new(columns);
+    for row in rows {
+        let text = |key: &str| Cell::from(row[key].as_str().unwrap_or_default());
+        table.row(vec![
+            text("model"),
+            text("precision"),
+            format!("{}x{}", row["height"], row["width"]).into(),
+            text(key),
+            text("kernels"),
+            row["median_ms"].as_f64().into(),
+            row["min_ms"].as_f64().into(),
+        ]);
+    }
+    table
 }
 
 /// The fastest other runtime on the same task whose frame is the f32 network's, as `fusionproxy bench` counts it.

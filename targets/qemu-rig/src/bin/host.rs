@@ -7,7 +7,8 @@ use fusionproxy_qemu_rig::{Event, Memory, Tables, run};
 
 fn main() {
     let memory = &mut Box::new(Memory::<ARENA_SCALAR>::new());
-    run(memory, &mut Tables::EMPTY, Scalar::ALL, || 0, &mut |event| {
+    let mut tables = Tables::EMPTY;
+    run(memory, &mut tables, Scalar::ALL, || 0, &mut |event| {
         if let Event::Frame { number, crc32, .. } = event {
             println!("frame {number} crc32 {crc32:08x}");
         }
