@@ -69,6 +69,7 @@ enum Command {
 
 /// Runs the command; prints an error and its causes on one line.
 pub fn main() -> ExitCode {
+    end_with_the_reader();
     match run(Args::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -76,6 +77,24 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `println!` panics where nobody reads any more (`fusionproxy plan net.fpx | head`), or the disk is full. The signal that
+/// ends other programs then is left ignored, as the pipes to other runtimes need it (`bench`).
+fn end_with_the_reader() {
+    const CLOSED: i32 = 128 + 13; // what a shell reports of a program that SIGPIPE ended
+    let other = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().and_then(|m| m.strip_prefix("failed printing to stdout: "));
+        match message {
+            Some(why) if why.starts_with("Broken pipe") => std::process::exit(CLOSED),
+            Some(why) => {
+                eprintln!("error: cannot write to standard output: {why}");
+                std::process::exit(1)
+            }
+            None => other(panic),
+        }
+    }));
 }
 
 fn run(command: Command) -> Result<()> {
@@ -107,7 +126,27 @@ impl std::str::FromStr for Size {
             |t: &str| t.parse::<usize>().ok().filter(|n| (1..=fusionproxy_core::frame::MAX_SIDE).contains(n));
         s.split_once(['x', 'X'])
             .and_then(|(h, w)| Some(Self { height: side(h)?, width: side(w)? }))
-            .ok_or_else(|| format!("`{s}` is not HEIGHTxWIDTH in px, such as 480x640"))
+            .ok_or_else(|| {
+                let most = fusionproxy_core::frame::MAX_SIDE;
+                format!("`{s}` is not HEIGHTxWIDTH in px, such as 480x640, each side 1 to {most}")
+            })
+    }
+}
+
+/// A number of bytes: `3145728`, `3072KiB` or `3MiB`.
+#[derive(Clone, Copy, Debug)]
+struct ByteCount(usize);
+
+impl std::str::FromStr for ByteCount {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("", 1)];
+        units
+            .iter()
+            .find_map(|(unit, bytes)| s.strip_suffix(unit)?.trim().parse::<usize>().ok()?.checked_mul(*bytes))
+            .map(Self)
+            .ok_or_else(|| format!("`{s}` is no number of bytes, such as 3MiB, 512KiB or 300000"))
     }
 }
 

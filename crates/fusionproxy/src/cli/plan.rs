@@ -1,12 +1,12 @@
 //! `fusionproxy plan`
 
-use anyhow::Result;
-use fusionproxy_core::plan::{Buffer, Plan};
+use anyhow::{Result, bail};
+use fusionproxy_core::plan::{Buffer, Plan, PlanOptions, Schedule};
 use serde::Serialize;
 
 use super::planned::{Tables, default_size};
 use super::table::{self, Table};
-use super::{Size, model};
+use super::{ByteCount, Size, model};
 use crate::best_backend;
 
 /// Columns and rows of the drawn map.
@@ -16,7 +16,7 @@ const ROWS: usize = 24;
 /// Show the arena: what lies where, and when.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  fusionproxy plan ultralight --size 480x640\n  fusionproxy plan net.fpx --json"
+    after_help = "Examples:\n  fusionproxy plan ultralight --size 480x640\n  fusionproxy plan ultralight --arena 3MiB\n  fusionproxy plan net.fpx --json"
 )]
 pub(crate) struct Args {
     /// An .fpx file, or the name of a built-in model.
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Threads that the arena holds scratch for.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
+    /// Stay within so many bytes (3MiB, 512KiB): operators then run twice rather than keep what they computed.
+    #[arg(long, value_name = "BYTES")]
+    arena: Option<ByteCount>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -39,6 +42,8 @@ struct Report {
     threads: u16,
     backend: &'static str,
     arena_bytes: usize,
+    /// Operators that run twice, so that less has to be kept.
+    repeated_operators: usize,
     activation_bytes: usize,
     kept_bytes: usize,
     ring_bytes_per_worker: usize,
@@ -76,13 +81,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let size = args.size.unwrap_or_else(|| default_size(&artifact));
     let backend = best_backend();
     let mut tables = Tables::default();
-    let plan = tables.plan(&artifact, size, usize::from(args.threads), backend)?;
+    let mut options = PlanOptions { workers: usize::from(args.threads), ..PlanOptions::default() };
+    if let (Some(arena), Schedule::Strips { cache }) = (args.arena, options.schedule) {
+        options.schedule = Schedule::Within { cache, arena: arena.0 };
+    }
+    let plan = tables.plan_with(&artifact, size, options, backend)?;
+    let least = plan.arena_bytes();
+    if let Some(arena) = args.arena.filter(|a| a.0 < least) {
+        bail!(
+            "{} cannot run {size} px in {} bytes: the least is {least}; ask for that, or for a smaller frame",
+            artifact.name(),
+            arena.0
+        );
+    }
+    let repeated = plan.steps().iter().filter(|s| s.is_repeated()).count();
+    let name = |b: &Buffer| artifact.tensor(plan.origin(b.tensor)).map_or("", |t| t.name);
     let peak = plan.steps().get(plan.peak()).and_then(|s| s.entry()).map_or("", |e| e.name).to_owned();
     let mut buffers: Vec<Buffer> = plan.buffers().collect();
     buffers.sort_by_key(|b| (b.first, b.offset));
     if args.json {
         let row = |b: &Buffer| Row {
-            tensor: artifact.tensor(b.tensor).map_or_else(|_| String::new(), |t| t.name.to_owned()),
+            tensor: name(b).to_owned(),
             offset: b.offset,
             bytes: b.bytes,
             first_step: b.first,
@@ -95,6 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             threads: args.threads,
             backend: backend.name(),
             arena_bytes: plan.arena_bytes(),
+            repeated_operators: repeated,
             activation_bytes: plan.activation_bytes(),
             kept_bytes: plan.kept_bytes(),
             ring_bytes_per_worker: plan.ring_bytes(),
@@ -117,6 +137,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         args.threads
     );
     println!("  arena          {:>10}", table::bytes(plan.arena_bytes() as u64));
+    if repeated > 0 {
+        println!("  run twice      {repeated:>10} of {} operators", artifact.op_count());
+    }
     println!(
         "  activations    {:>10}, {ratio:.3} of the lower bound",
         table::bytes(plan.activation_bytes() as u64)
@@ -129,10 +152,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     print!("{}", map(&plan, &buffers));
     let mut t = Table::new(&["", ">offset", ">bytes", ">ring rows", ">from step", ">to step", "tensor"]);
     for (i, b) in buffers.iter().enumerate() {
-        let name = artifact.tensor(b.tensor).map_or("", |t| t.name);
         let rows = b.rows.map_or_else(String::new, |n| n.to_string());
         let [offset, bytes, first, last] = [b.offset, b.bytes, b.first, b.last].map(|n| n.to_string());
-        t.row([letter(i).to_string(), offset, bytes, rows, first, last, name.to_owned()]);
+        t.row([letter(i).to_string(), offset, bytes, rows, first, last, name(b).to_owned()]);
     }
     print!("\n{t}");
     Ok(())

@@ -1,7 +1,7 @@
 //! A plan with its storage, for commands that report on one.
 
 use anyhow::Result;
-use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Step, TensorSlot};
+use fusionproxy_core::plan::{Plan, PlanOptions, PlanStorage, Schedule, Step, TensorSlot};
 use fusionproxy_format::{Artifact, OpEntry};
 use fusionproxy_kernels::{Backend, Shape, macs};
 
@@ -34,8 +34,10 @@ impl<'a> Tables<'a> {
         options: PlanOptions,
         backend: &dyn Backend,
     ) -> Result<Plan<'a, 's>> {
-        self.tensors.resize(artifact.tensor_count(), TensorSlot::EMPTY);
-        self.steps.resize(artifact.op_count(), Step::EMPTY);
+        // At most every operator runs twice.
+        let again = if matches!(options.schedule, Schedule::Within { .. }) { artifact.op_count() } else { 0 };
+        self.tensors.resize(artifact.tensor_count() + again, TensorSlot::EMPTY);
+        self.steps.resize(artifact.op_count() + again, Step::EMPTY);
         let storage = PlanStorage { tensors: &mut self.tensors, steps: &mut self.steps };
         Ok(Plan::new(artifact, size.height, size.width, options, backend, storage)?)
     }

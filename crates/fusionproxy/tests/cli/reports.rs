@@ -31,6 +31,33 @@ fn the_plan_is_close_to_its_lower_bound() {
 }
 
 #[test]
+fn an_arena_that_is_asked_for_is_kept() {
+    let dir = folder();
+    let plan = |arena: &str| {
+        let args = ["plan", "ultralight", "--size", "480x640", "--arena", arena, "--json"];
+        fusionproxy(dir.path(), &args)
+    };
+    let report = plan("3MiB").json();
+    assert!(report["arena_bytes"].as_u64().is_some_and(|b| b <= 3 << 20), "{}", report["arena_bytes"]);
+    assert!(report["repeated_operators"].as_u64() > Some(0));
+    plan("3KiB").fails_with(&["3072", "the least is"]);
+    plan("3Mi").fails_with(&["3Mi", "3MiB"]);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_fusionproxy"))
+        .args(["plan", "ultralight"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    drop(child.stdout.take());
+    let done = child.wait_with_output().expect("it ends");
+    assert!(done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
 fn explain_names_a_kernel_for_every_operator_and_counts_no_allocation() {
     let dir = folder();
     for threads in ["1", "2"] {
