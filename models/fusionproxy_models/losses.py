@@ -113,8 +113,8 @@ def edge_term(gf: tuple, gv: tuple, gi: tuple) -> torch.Tensor:
 class Weights:
     """Weight of each term in the total (eq. 12)."""
 
-    pixel: float = 4.0
-    ssim: float = 2.0
+    pixel: float = 6.0
+    ssim: float = 3.0
     sources: float = 0.5
     intensity: float = 0.5
     gradient: float = 2.0
