@@ -3,11 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use fusionproxy_eval::scene::Condition;
 
 use crate::shell::{command, data, run as shell_run};
-
-/// Conditions of the synthetic scenes.
-const CONDITIONS: [&str; 5] = ["day", "dusk", "night", "fog", "glare"];
 
 /// Whether to compare or to replace.
 #[derive(clap::Args)]
@@ -26,7 +24,7 @@ fn draw_scenes() -> Result<()> {
         std::fs::create_dir_all(format!("{SCENES}/{folder}"))
             .with_context(|| format!("cannot make {SCENES}"))?;
     }
-    for (condition, seed) in CONDITIONS.iter().flat_map(|c| [(c, "21"), (c, "22")]) {
+    for (condition, seed) in Condition::ALL.iter().flat_map(|c| [(c.name(), "21"), (c.name(), "22")]) {
         let name = format!("{condition}{seed}");
         let mut draw = command(&["cargo", "run", "--release", "--quiet", "--package", "fusionproxy-eval"]);
         draw.args(["--example", "scene", "--", condition, seed, "640x480", "0.5"]);

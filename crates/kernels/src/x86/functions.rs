@@ -2,7 +2,7 @@
 //!
 //! Relative errors are a few units in the last place, but for [`gelu`], which bounds the absolute one.
 
-use core::arch::x86_64::{_mm_cvtss_f32, _mm_fmadd_ss, _mm_set_ss};
+use core::arch::x86_64::{_mm_cvtss_f32, _mm_fmadd_ss, _mm_set_ss, _mm_sqrt_ss};
 
 use fusionproxy_format::{Activation, BinaryOp, Quant};
 
@@ -12,15 +12,30 @@ use super::requant::Requant;
 /// a b + c, rounded once. Without the standard library, `f32` has no such method.
 #[inline(always)]
 fn fused(a: f32, b: f32, c: f32) -> f32 {
-    // SAFETY: the instruction belongs to every set that this module is compiled for (`compiled::bodies`).
+    // SAFETY: the instruction belongs to every set that this module is compiled for (`compiled::methods`).
     unsafe { _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c))) }
+}
+
+/// The square root of `v`, by the instruction that all of these CPUs have: without the standard library, `f32` has none.
+#[inline(always)]
+pub(super) fn root(v: f32) -> f32 {
+    // SAFETY: SSE is part of x86-64.
+    unsafe { _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(v))) }
+}
+
+/// Added to a number, rounds it to the nearest integer, which is then in the low bits of the sum.
+const MAGIC: f32 = 12_582_912.0;
+
+/// 2^n of `shifted`, n + [`MAGIC`].
+#[inline(always)]
+fn power(shifted: f32) -> f32 {
+    f32::from_bits(((shifted.to_bits().wrapping_sub(MAGIC.to_bits())).wrapping_add(127)) << 23)
 }
 
 /// exp(x), 0 below -87.3 and at most 2.4e38.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
-    // 2^n * exp(r) with |r| <= ln 2 / 2. The magic number rounds to the nearest integer, which it leaves in its low bits.
-    const MAGIC: f32 = 12_582_912.0;
+    // 2^n * exp(r) with |r| <= ln 2 / 2.
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let inside = if x > 88.3 { 88.3 } else { x };
@@ -36,8 +51,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_6e-1;
     let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
-    let power = f32::from_bits(((shifted.to_bits().wrapping_sub(MAGIC.to_bits())).wrapping_add(127)) << 23);
-    let v = p * power;
+    let v = p * power(shifted);
     if x < -87.3 { 0.0 } else { v }
 }
 
@@ -73,7 +87,6 @@ pub(super) fn tanh(x: f32) -> f32 {
 /// result. Beyond 6 the second term is below 4e-9.
 #[inline(always)]
 pub(super) fn gelu(x: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0;
     let m = if x.abs() > 6.0 { 6.0 } else { x.abs() };
     let g = fused(2.992_424_4e-5, m, -7.398_747e-4);
     let g = fused(g, m, 7.977_464e-3);
@@ -81,7 +94,7 @@ pub(super) fn gelu(x: f32) -> f32 {
     let g = fused(g, m, -4.589_157e-1);
     let g = fused(g, m, -1.151_147);
     let g = fused(g, m, -1.0);
-    // 2^n * 2^r with |r| <= 1/2, n in the low bits as in `exp`.
+    // 2^n * 2^r with |r| <= 1/2.
     let shifted = g + MAGIC;
     let r = g - (shifted - MAGIC);
     let p = fused(1.326_472_7e-3, r, 9.671_513e-3);
@@ -89,9 +102,8 @@ pub(super) fn gelu(x: f32) -> f32 {
     let p = fused(p, r, 2.402_224_2e-1);
     let p = fused(p, r, core::f32::consts::LN_2);
     let p = fused(p, r, 1.0);
-    let power = f32::from_bits(((shifted.to_bits().wrapping_sub(MAGIC.to_bits())).wrapping_add(127)) << 23);
     let positive = if x < 0.0 { 0.0 } else { x };
-    fused(-m * p, power, positive)
+    fused(-m * p, power(shifted), positive)
 }
 
 /// min(max(x, lo), hi); NaN stays NaN.

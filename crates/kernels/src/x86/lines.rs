@@ -96,13 +96,12 @@ pub(super) unsafe fn layer_norm(
     gamma: *const f32,
     beta: *const f32,
     epsilon: f32,
-    sqrt: impl Fn(f32) -> f32,
 ) {
     // SAFETY: numbers below n.
     unsafe {
         let mean = fold(from, n, 0.0, |a, v| a + v) / n as f32;
         let squares = fold(from, n, 0.0, |a, v| a + (v - mean) * (v - mean));
-        let factor = 1.0 / sqrt(squares / n as f32 + epsilon);
+        let factor = 1.0 / functions::root(squares / n as f32 + epsilon);
         for i in 0..n {
             let v = (from.add(i).read() - mean) * factor * gamma.add(i).read() + beta.add(i).read();
             to.add(i).write(v);

@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use fusionproxy_format::{Finish, Norm, NormKind};
 
+use super::functions::root;
 use super::isa::Isa;
 use super::requant::Requant;
 use super::stage::{Arena, copy_pixels};
@@ -39,20 +40,14 @@ pub(super) struct NormRow<'a> {
     pub(super) requant: Requant<'a>,
 }
 
-/// (x - mean) / sqrt(variance + epsilon) = (count * q - sum) * factor. `sqrt` is the caller's instruction: that of a function
-/// compiled without its extensions would wait for the upper halves of the registers.
+/// (x - mean) / sqrt(variance + epsilon) = (count * q - sum) * factor. Inlined, so that it has the caller's instructions: a
+/// function compiled without its extensions would wait for the upper halves of the registers.
 #[inline(always)]
-pub(super) fn factor(
-    count: usize,
-    (sum, squares): (u32, u64),
-    scale: f32,
-    epsilon: f32,
-    sqrt: impl Fn(f32) -> f32,
-) -> f32 {
+pub(super) fn factor(count: usize, (sum, squares): (u32, u64), scale: f32, epsilon: f32) -> f32 {
     let spread = count as u64 * squares - u64::from(sum) * u64::from(sum);
     let n = count as f32;
     let variance = spread as f32 / n / n * (scale * scale);
-    1.0 / sqrt(variance + epsilon) * scale / n
+    1.0 / root(variance + epsilon) * scale / n
 }
 
 /// Whether [`run`] takes this normalisation of 8-bit elements.

@@ -180,7 +180,7 @@ pub(super) unsafe fn add_squares<const V: usize>(
 /// # Safety
 /// As there.
 #[inline(always)]
-pub(super) unsafe fn layer_norm(row: &NormRow<'_>, sqrt: impl Fn(f32) -> f32) {
+pub(super) unsafe fn layer_norm(row: &NormRow<'_>) {
     let channels = row.gain.len();
     for x in 0..row.pixels {
         let (from, to) = (row.from.0.wrapping_add(x * row.from.1), row.to.0.wrapping_add(x * row.to.1));
@@ -192,7 +192,7 @@ pub(super) unsafe fn layer_norm(row: &NormRow<'_>, sqrt: impl Fn(f32) -> f32) {
             sum += q;
             squares += q * q;
         }
-        let factor = factor(channels, (sum, u64::from(squares)), row.scale, row.epsilon, &sqrt);
+        let factor = factor(channels, (sum, u64::from(squares)), row.scale, row.epsilon);
         let (count, sum) = (channels as i32, sum.cast_signed());
         for (c, (gamma, beta)) in row.gain.iter().zip(row.beta).enumerate() {
             // SAFETY: the channels of pixel x of both rows.

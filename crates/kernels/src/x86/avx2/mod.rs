@@ -2,7 +2,6 @@
 
 mod finish;
 mod float;
-mod functions;
 mod int8;
 
 use super::blend::BlendRow;
@@ -15,7 +14,8 @@ use super::gemm::GemmRow;
 use super::isa::Isa;
 use super::norm::NormRow;
 use super::stage::copy_pixels;
-use super::upsample::UpsampleRow;
+use super::upsample::{self, UpsampleRow};
+use super::{lines, portable};
 
 /// AVX2, FMA, F16C and AVX-VNNI. A value exists only on a CPU that has them.
 #[derive(Clone, Copy, Debug)]
@@ -87,9 +87,10 @@ macro_rules! isa {
                 e
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn softmax(from: *const u8, to: *mut u8, n: usize, exp: &[u16; 256], shares: *mut u32) {
                 // SAFETY: the caller keeps the contract of `Isa::softmax`.
-                unsafe { functions::softmax(from, to, n, exp, shares) }
+                unsafe { lines::softmax(from, to, n, exp, shares) }
             }
 
             unsafe fn gemm_float(row: &FloatRow<'_>, _: usize) {
@@ -97,52 +98,61 @@ macro_rules! isa {
                 unsafe { float::gemm(row) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum<'_>) {
                 // SAFETY: the caller keeps the contract of `Isa::sum`.
-                unsafe { functions::sum(a, b, to, n, op) }
+                unsafe { portable::sum(a, b, to, n, op) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product<'_>) {
                 // SAFETY: the caller keeps the contract of `Isa::product`.
-                unsafe { functions::product(a, b, to, n, op) }
+                unsafe { portable::product(a, b, to, n, op) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn table(from: *const u8, to: *mut u8, n: usize, table: &[u8; 256]) {
                 // SAFETY: the caller keeps the contract of `Isa::table`.
-                unsafe { functions::table(from, to, n, table) }
+                unsafe { portable::table(from, to, n, table) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn add_up(row: *const u8, n: usize, period: usize, sums: *mut i32) {
                 // SAFETY: the caller keeps the contract of `Isa::add_up`.
-                unsafe { functions::add_up(row, n, period, sums) }
+                unsafe { portable::add_up::<32>(row, n, period, sums) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn add_squares(row: *const u8, n: usize, period: usize, zero: u8, sums: *mut u64) {
                 // SAFETY: the caller keeps the contract of `Isa::add_squares`.
-                unsafe { functions::add_squares(row, n, period, zero, sums) }
+                unsafe { portable::add_squares::<32>(row, n, period, zero, sums) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn layer_norm(row: &NormRow<'_>) {
                 // SAFETY: the caller keeps the contract of `Isa::layer_norm`.
-                unsafe { functions::layer_norm(row) }
+                unsafe { portable::layer_norm(row) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn response_norm(row: &NormRow<'_>) {
                 // SAFETY: the caller keeps the contract of `Isa::response_norm`.
-                unsafe { functions::response_norm(row) }
+                unsafe { portable::response_norm(row) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn blend(row: &BlendRow<'_>) {
                 // SAFETY: the caller keeps the contract of `Isa::blend`.
-                unsafe { functions::blend(row) }
+                unsafe { portable::blend(row) }
             }
 
+            #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn upsample(row: &UpsampleRow) {
                 // SAFETY: the caller keeps the contract of `Isa::upsample`.
-                unsafe { functions::upsample(row) }
+                unsafe { upsample::body(row) }
             }
 
-            compiled::methods!();
+            compiled::methods!("avx2,fma,f16c");
         }
     };
 }

@@ -5,7 +5,6 @@ mod depthwise;
 mod elementwise;
 mod finish;
 mod float;
-mod functions;
 mod gemm;
 mod norm;
 mod planes;
@@ -124,7 +123,7 @@ impl Isa for Avx512Vnni {
         unsafe { float::gemm(row, blocks) }
     }
 
-    compiled::methods!();
+    compiled::methods!("avx512f,avx512bw,avx512vl,avx512dq,fma");
 
     unsafe fn copy(
         from: *const u8,
