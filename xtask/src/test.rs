@@ -51,9 +51,12 @@ pub(crate) fn run() -> Result<()> {
         }
         shell_run(build)?;
     }
-    step("golden bytes on aarch64 and wasm32");
+    step("golden bytes, and SIMD against scalar kernels, on aarch64 and wasm32");
     for target in ["aarch64-unknown-linux-musl", "wasm32-wasip1"] {
-        shell_run(command(&["cargo", "test", "--release", "--package", "conformance", "--target", target]))?;
+        let mut test = command(&["cargo", "test", "--release", "--target", target]);
+        test.args(["--package", "conformance", "--package", "fusionproxy-kernels"]);
+        test.args(["--test", "arena", "--test", "golden", "--test", "differential"]);
+        shell_run(test)?;
     }
     step("boards: firmware and the daemon in emulators, firmware built for real parts");
     board::run_all()?;

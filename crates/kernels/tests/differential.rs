@@ -38,6 +38,10 @@ fn every_backend_agrees_with_the_scalar_kernels() {
             }
             Ok(())
         });
+        // Most kernels are for convolutions, each for some windows and numbers of channels.
+        for_cases(OpKind::Conv, DType::U8, 768, |case| {
+            agree(case, &case.run(backend), &case.run(&Scalar::ALL))
+        });
     }
 }
 

@@ -25,6 +25,13 @@ const MAX_PERIOD: usize = 8;
 pub(crate) struct DepthwiseRow<'a> {
     /// Where each tap's run begins, a multiple of [`Isa::TAPS`]; a vector can be read past its `len` bytes.
     pub(crate) taps: &'a [*const u8],
+    /// If not 0, every [`Isa::TAPS`] taps are a column of the window, this many bytes after the column before it, as two
+    /// pixels of output are.
+    #[cfg_attr(
+        not(all(target_arch = "wasm32", target_feature = "relaxed-simd")),
+        expect(dead_code, reason = "elsewhere taps are not interleaved by four on the way")
+    )]
+    pub(crate) slide: usize,
     /// `[period]` tables of [`Isa::depthwise_place`].
     pub(crate) weights: *const u8,
     /// `[period][Isa::VECTOR]`, with the share of [`Isa::DEPTHWISE_OFFSET`].
@@ -49,6 +56,9 @@ struct Sizes {
     period: usize,
     /// Taps, padded.
     taps: usize,
+    /// Taps of a column of the window, padded if that costs no more than padding all of them, and whether it is.
+    column: usize,
+    slides: bool,
     stage: StagePlan,
     /// Bytes of one output row, gaps of the pitch included.
     row: usize,
@@ -60,14 +70,25 @@ impl Sizes {
         let repeat = |pitch: usize| pitch / gcd(pitch, I::VECTOR);
         let pitch =
             if repeat(channels) <= MAX_PERIOD { channels } else { channels.next_multiple_of(I::VECTOR) };
-        let [kh, kw] = conv.geometry.window.kernel.map(usize::from);
+        let w = &conv.geometry.window;
+        let [kh, kw] = w.kernel.map(usize::from);
+        let taps = (kh * kw).next_multiple_of(I::TAPS);
+        let padded = kh.next_multiple_of(I::TAPS);
+        let slides = padded * kw == taps && w.stride[1] == 1 && w.dilation[1] == 1;
         Self {
             pitch,
             period: repeat(pitch),
-            taps: (kh * kw).next_multiple_of(I::TAPS),
+            taps,
+            column: if slides { padded } else { kh },
+            slides,
             stage: StagePlan::new(&conv.geometry.window, output, pitch, true),
             row: output.width * pitch,
         }
+    }
+
+    /// Where a tap of the window stands among the taps.
+    fn place(&self, ky: usize, kx: usize) -> usize {
+        kx * self.column + ky
     }
 
     /// Bytes of weights, bias, scale, staged rows, and an output row.
@@ -116,8 +137,9 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usi
             let channel = element % sizes.pitch;
             let n = (I::VECTOR - lane).min(sizes.pitch - channel);
             let real = n.min(channels.saturating_sub(channel));
-            for tap in 0..kh * kw {
-                I::depthwise_lay_out(tap, lane, &weights[tap * tap_weights + channel..][..real], table);
+            for (ky, kx) in (0..kh * kw).map(|tap| (tap / kw, tap % kw)) {
+                let own = &weights[(ky * kw + kx) * tap_weights + channel..][..real];
+                I::depthwise_lay_out(sizes.place(ky, kx), lane, own, table);
             }
             for i in 0..n {
                 let (mut sum, mut unit) = (0, 0.0);
@@ -142,19 +164,20 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usi
     let (width, out_pixel) = (out.shape().width, out.layout().pixel);
     let requant = Requant::new(call.output_quant(), &conv.finish);
     for y in units {
-        let mut taps = [core::ptr::null(); MAX_TAPS];
+        let line = |ky| (y * usize::from(w.stride[0]) + ky * usize::from(w.dilation[0])) as isize;
+        let mut row_of = |ky| stage.row(line(ky) - isize::from(w.pad[0]));
+        // Taps that do not exist read something and have weights of zero.
+        let mut taps = [row_of(0); MAX_TAPS];
         for ky in 0..kh {
-            let line = y * usize::from(w.stride[0]) + ky * usize::from(w.dilation[0]);
-            let row = stage.row(line as isize - isize::from(w.pad[0]));
+            let row = row_of(ky);
             for kx in 0..kw {
-                taps[ky * kw + kx] = row.wrapping_add(sizes.stage.column(kx * usize::from(w.dilation[1])));
+                let column = sizes.stage.column(kx * usize::from(w.dilation[1]));
+                taps[sizes.place(ky, kx)] = row.wrapping_add(column);
             }
         }
-        // Taps that do not exist read something and have weights of zero.
-        let first = taps[0];
-        taps[kh * kw..sizes.taps].fill(first);
         let line = DepthwiseRow {
             taps: &taps[..sizes.taps],
+            slide: if sizes.slides { sizes.pitch } else { 0 },
             weights: weight_table.as_ptr(),
             bias: bias_table.as_ptr().cast(),
             scale: scale_table.as_ptr().cast(),

@@ -23,6 +23,10 @@ pub(super) const fn place(tap: usize, element: usize) -> usize {
 pub(super) unsafe fn run(row: &DepthwiseRow<'_>) {
     // SAFETY: the caller's promise. 9 and 25 taps, padded, are unrolled.
     unsafe {
+        #[cfg(target_feature = "relaxed-simd")]
+        if row.slide != 0 && row.slide.is_multiple_of(slide::CHANNELS) && row.taps.len() == 3 * TAPS {
+            return slide::run(row);
+        }
         match row.taps.len().div_ceil(TAPS) {
             n if n == 9usize.div_ceil(TAPS) => body::<{ 9usize.div_ceil(TAPS) }>(row),
             n if n == 25usize.div_ceil(TAPS) => body::<{ 25usize.div_ceil(TAPS) }>(row),
@@ -88,6 +92,86 @@ mod taps {
             for (j, quad) in quads.into_iter().enumerate() {
                 let k = 2 * i + j;
                 acc[k] = mac(acc[k], activations(quad), weights(w[k]));
+            }
+        }
+    }
+}
+
+/// A window of three columns that slides over the pixels of eight channels: a column's bytes are interleaved once and
+/// meet three outputs, which is a third of the shuffles and of the loads.
+#[cfg(target_feature = "relaxed-simd")]
+mod slide {
+    use core::arch::wasm32::{
+        i8x16_shuffle, i16x8_shuffle, v128, v128_load, v128_load64_zero, v128_store64_lane,
+    };
+
+    use super::{Finish, TAPS, VECTOR};
+    use crate::rows::depthwise::DepthwiseRow;
+    use crate::wasm::dot::{activations, mac, weights};
+
+    /// Channels at a time: the window and its weights stay in registers.
+    pub(super) const CHANNELS: usize = VECTOR / 2;
+
+    /// Filters a row.
+    ///
+    /// # Safety
+    /// The row is as [`DepthwiseRow`] says, slides by whole [`CHANNELS`], and has three columns of taps.
+    pub(super) unsafe fn run(row: &DepthwiseRow<'_>) {
+        // SAFETY: the channels are below the pitch.
+        unsafe { (0..row.slide).step_by(CHANNELS).for_each(|channel| channels(row, channel)) }
+    }
+
+    /// Channels `channel..channel + 8` of all pixels.
+    ///
+    /// # Safety
+    /// As [`run`]; the channels exist.
+    unsafe fn channels(row: &DepthwiseRow<'_>, channel: usize) {
+        let finish = Finish::new(row.requant);
+        let pixels = row.len / row.slide;
+        // SAFETY: the tables begin with the channels in order, 16 a vector; a tap has `pixels` pixels, and the taps
+        // of the second and third column begin one and two pixels after those of the first.
+        unsafe {
+            let two = |from: *const v128| [v128_load(from), v128_load(from.add(1))];
+            let (vector, half) = (channel / VECTOR, channel % VECTOR / 4);
+            let table = row.weights.cast::<v128>().add(vector * 3 * TAPS + half);
+            let w = [0, 4, 8].map(|column| two(table.add(column)).map(weights));
+            let bias = two(row.bias.add(channel).cast());
+            let scale = two(row.scale.add(channel).cast());
+            let rows: [*const u8; TAPS] =
+                core::array::from_fn(|ky| (*row.taps.as_ptr().add(ky)).add(channel));
+            let column = |x: usize| {
+                let [a, b, c, d] = rows.map(|from| v128_load64_zero(from.add(x * row.slide).cast()));
+                let pair =
+                    |a, b| i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+                let (ab, cd) = (pair(a, b), pair(c, d));
+                [
+                    activations(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(ab, cd)),
+                    activations(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(ab, cd)),
+                ]
+            };
+            let output = |window: [[v128; 2]; 3]| -> [v128; 2] {
+                core::array::from_fn(|i| {
+                    let sum = window.iter().zip(&w).fold(bias[i], |sum, (v, w)| mac(sum, v[i], w[i]));
+                    finish.apply(sum, scale[i])
+                })
+            };
+            let out = row.out.add(channel);
+            let (mut first, mut second) = (column(0), column(1));
+            let mut x = 0;
+            while x < pixels {
+                let third = column(x + 2);
+                let [a, b] = output([first, second, third]);
+                // A row of odd width ends with one pixel.
+                let pair = x + 1 < pixels;
+                let fourth = if pair { column(x + 3) } else { third };
+                let [c, d] = output([second, third, fourth]);
+                let v = finish.pack([a, b, c, d]);
+                v128_store64_lane::<0>(v, out.add(x * row.slide).cast());
+                if pair {
+                    v128_store64_lane::<1>(v, out.add((x + 1) * row.slide).cast());
+                }
+                (first, second) = (third, fourth);
+                x += 2;
             }
         }
     }

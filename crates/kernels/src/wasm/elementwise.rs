@@ -1,13 +1,13 @@
 //! 8-bit sums and products of runs, and sums over space.
 
 use core::arch::wasm32::{
-    f32x4_splat, i8x16_shuffle, i16x8_add, i16x8_narrow_i32x4, i16x8_splat, i16x8_sub, i32x4_add,
-    i32x4_dot_i16x8, i32x4_extmul_high_i16x8, i32x4_extmul_low_i16x8, i32x4_shr, i32x4_splat, u8x16_max,
-    u8x16_min, u8x16_narrow_i16x8, u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16,
-    u32x4_extend_high_u16x8, u32x4_extend_low_u16x8, v128, v128_load, v128_store,
+    f32x4_splat, i8x16_shuffle, i16x8_add, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8,
+    i32x4_extmul_high_i16x8, i32x4_extmul_low_i16x8, i32x4_shr, i32x4_splat, u8x16_max, u8x16_min,
+    u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u32x4_extend_high_u16x8,
+    u32x4_extend_low_u16x8, v128, v128_load, v128_store,
 };
 
-use super::finish::Finish;
+use super::finish::{Finish, narrow};
 use crate::rows::elementwise::{Product, Sum};
 
 const VECTOR: usize = 16;
@@ -26,10 +26,14 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
         let first = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
         let last = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
         let one = |pairs| i32x4_shr(i32x4_add(i32x4_dot_i16x8(pairs, factors), offset), f.shift);
-        let v = i16x8_narrow_i32x4(one(u16x8_extend_low_u8x16(first)), one(u16x8_extend_high_u8x16(first)));
-        let w = i16x8_narrow_i32x4(one(u16x8_extend_low_u8x16(last)), one(u16x8_extend_high_u8x16(last)));
+        let sums = [
+            one(u16x8_extend_low_u8x16(first)),
+            one(u16x8_extend_high_u8x16(first)),
+            one(u16x8_extend_low_u8x16(last)),
+            one(u16x8_extend_high_u8x16(last)),
+        ];
         // Narrowing saturates, so that the bounds may come last.
-        u8x16_min(u8x16_max(u8x16_narrow_i16x8(v, w), low), high)
+        u8x16_min(u8x16_max(narrow(sums), low), high)
     };
     // SAFETY: the caller's promise.
     unsafe { each(a, b, to, n, body, |a, b| op.value(a, b)) }

@@ -1,8 +1,8 @@
 //! From 32-bit sums to 8-bit results: the arithmetic of the scalar quantiser, four sums at a time.
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i16x8_narrow_i32x4, i32x4_splat, i32x4_sub,
-    u8x16_max, u8x16_min, u8x16_narrow_i16x8, u8x16_splat, v128,
+    f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i8x16_narrow_i16x8, i16x8_narrow_i32x4,
+    i16x8_splat, i16x8_sub_sat, i32x4_splat, i32x4_sub, u8x16_max, u8x16_min, u8x16_splat, v128, v128_xor,
 };
 
 use crate::rows::requant::Requant;
@@ -22,6 +22,7 @@ pub(super) fn fits(terms: usize, bias: &[i32], scale: &[f32]) -> bool {
 /// Rounding, zero point and clamp in registers.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
+    magic: v128,
     offset: v128,
     low: v128,
     high: v128,
@@ -31,6 +32,7 @@ impl Finish {
     #[inline(always)]
     pub(super) fn new(requant: Requant) -> Self {
         Self {
+            magic: core::hint::black_box(f32x4_splat(MAGIC)),
             offset: i32x4_splat(MAGIC.to_bits().cast_signed() - i32::from(requant.zero)),
             low: u8x16_splat(requant.bounds[0]),
             high: u8x16_splat(requant.bounds[1]),
@@ -41,15 +43,25 @@ impl Finish {
     #[inline(always)]
     pub(super) fn apply(&self, acc: v128, scale: v128) -> v128 {
         let r = f32x4_mul(f32x4_convert_i32x4(acc), scale);
-        i32x4_sub(f32x4_add(r, f32x4_splat(MAGIC)), self.offset)
+        i32x4_sub(f32x4_add(r, self.magic), self.offset)
     }
 
     /// The clamped bytes of four vectors of results.
     #[inline(always)]
     pub(super) fn pack(&self, v: [v128; 4]) -> v128 {
-        let bytes = u8x16_narrow_i16x8(i16x8_narrow_i32x4(v[0], v[1]), i16x8_narrow_i32x4(v[2], v[3]));
-        u8x16_min(u8x16_max(bytes, self.low), self.high)
+        u8x16_min(u8x16_max(narrow(v), self.low), self.high)
     }
+}
+
+/// The nearest bytes.
+///
+/// The obvious `u8x16_narrow_i16x8` of `i16x8_narrow_i32x4` becomes eighteen instructions instead of three: LLVM takes them
+/// for pairs of minimum and maximum, merges those and does not find the saturating instructions again. A saturating sum
+/// between them, and signed bytes, keep them apart.
+#[inline(always)]
+pub(super) fn narrow(v: [v128; 4]) -> v128 {
+    let signed = |a, b| i16x8_sub_sat(i16x8_narrow_i32x4(a, b), i16x8_splat(128));
+    v128_xor(i8x16_narrow_i16x8(signed(v[0], v[1]), signed(v[2], v[3])), u8x16_splat(128))
 }
 
 /// Writes the first `n` bytes of `v`, at most 16.

@@ -52,24 +52,14 @@ unsafe fn tile<const P: usize>(row: &GemmRow<'_>, finish: Finish, x: usize, half
         let mut weights = row.weights.add(32 * half).cast::<v128>();
         for tap in row.taps {
             let mut from: [*const u8; P] = core::array::from_fn(|p| tap.add((x + p) * row.step));
-            let mut step = |quads: usize| {
-                for quad in 0..quads {
-                    let w = weights.add(4 * quad);
-                    let w = [split(v128_load(w)), split(v128_load(w.add(1)))];
-                    for (acc, from) in acc.iter_mut().zip(from) {
-                        let v = activations(v128_load32_splat(from.add(4 * quad).cast()));
-                        *acc = [mac(acc[0], v, w[0]), mac(acc[1], v, w[1])];
-                    }
+            for _ in 0..row.quads {
+                let w = [split(v128_load(weights)), split(v128_load(weights.add(1)))];
+                for (acc, from) in acc.iter_mut().zip(&mut from) {
+                    let v = activations(v128_load32_splat(from.cast()));
+                    *acc = [mac(acc[0], v, w[0]), mac(acc[1], v, w[1])];
+                    *from = from.add(4);
                 }
-                weights = weights.add(4 * quads);
-                from = from.map(|from| from.add(4 * quads));
-            };
-            // Eight channels at once: a constant number, which is unrolled.
-            for _ in 0..row.quads / 2 {
-                step(2);
-            }
-            if row.quads % 2 != 0 {
-                step(1);
+                weights = weights.add(4);
             }
         }
         let scale = row.scale.add(8 * half).cast::<v128>();

@@ -138,7 +138,13 @@ impl Generator {
         }
     }
 
+    /// What networks have, half of the time; anything else.
     fn window(&mut self, dilated: bool) -> Window {
+        if self.rng.one_in(2) {
+            let sizes: &[u8] = if cfg!(miri) { &[1, 3] } else { &[1, 3, 3, 5, 7] };
+            let (size, stride) = (self.rng.pick(sizes), self.rng.pick(&[1u8, 1, 2]));
+            return Window { kernel: [size; 2], stride: [stride; 2], dilation: [1; 2], pad: [size / 2; 4] };
+        }
         let sizes: &[u8] = if cfg!(miri) { &[1, 2] } else { &[1, 2, 3, 3, 3, 4, 5] };
         let kernel = [(); 2].map(|()| self.rng.pick(sizes));
         let square = self.rng.one_in(2);
