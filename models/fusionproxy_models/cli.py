@@ -15,6 +15,14 @@ def positive(text: str) -> float:
     return x
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    x = float(text)
+    if not 0 <= x <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return x
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     ap = argparse.ArgumentParser(prog="fusionproxy-models", description=__doc__)
@@ -60,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
     r.add_argument("--crop", type=int, default=128, help="side of the training crops, px")
     r.add_argument("--long-side", type=int, help="scale pairs down to this longest side first, px")
     r.add_argument("--lr", type=positive, default=2e-3)
+    r.add_argument(
+        "--polish", type=share, default=0.3, help="share of the steps, at the end, on plain pairs alone (default: 0.3)"
+    )
     r.add_argument("--seed", type=int, default=0)
     r.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     r.add_argument("--threads", type=int, help="CPU threads (default: all)")
@@ -94,6 +105,7 @@ def run_train(a: argparse.Namespace) -> None:
         steps=a.steps,
         batch=a.batch,
         lr=a.lr,
+        polish=a.polish,
         seed=a.seed,
         long_side=a.long_side,
         init=str(a.init) if a.init else None,

@@ -114,7 +114,7 @@ class Weights:
     """Weight of each term in the total (eq. 12)."""
 
     pixel: float = 6.0
-    ssim: float = 3.0
+    ssim: float = 5.0
     sources: float = 0.5
     intensity: float = 0.5
     gradient: float = 2.0

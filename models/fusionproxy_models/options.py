@@ -22,7 +22,7 @@ class Options:
     #: Share of the steps after which misalignment injection begins.
     aligned: float = 0.3
     #: Share of the steps, at the end, that see pairs as they are: neither moved nor changed in ways the teachers
-    #: were not asked about, nor synthetic. Missing modalities stay.
+    #: were not asked about, nor synthetic. Missing modalities stay. BatchNorm's statistics are frozen.
     polish: float = 0.3
     average: float = 0.999
     #: Pairs are scaled down to this longest side before cropping; None leaves them as they are.

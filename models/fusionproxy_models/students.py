@@ -61,6 +61,22 @@ class Up(nn.Module):
         return self.mix(torch.cat([x, skip], 1))
 
 
+class Refine(nn.Module):
+    """x + two 3x3 convolutions of it: looks closer where the picture is made, at stride 2.
+
+    Which of two sources has the stronger edge at a pixel is a comparison of magnitudes; one depthwise-separable
+    layer cannot make it. The second convolution starts at zero, so a network begins as if without this block.
+    """
+
+    def __init__(self, c: int):
+        super().__init__()
+        self.body = nn.Sequential(cba(c, c, 3), cba(c, c, 3, act=False))
+        nn.init.zeros_(self.body[1][1].weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
 class LightEncoder(nn.Module):
     """Stride-2 stem, then one depthwise-separable stage per scale; features at strides 2, 4, 8."""
 
@@ -116,7 +132,7 @@ class TimmEncoder(nn.Module):
 class Student(nn.Module):
     """Dual encoder, fusion heads, decoder, composition; `vis`, `ir` and the result are [N, 1, H, W], 0..1."""
 
-    def __init__(self, enc_vis: nn.Module, enc_ir: nn.Module, dec: tuple[int, ...], up: str):
+    def __init__(self, enc_vis: nn.Module, enc_ir: nn.Module, dec: tuple[int, ...], up: str, refine: bool):
         super().__init__()
         #: The key in `STUDENTS`.
         self.name = ""
@@ -130,6 +146,7 @@ class Student(nn.Module):
             ups.append(Up(cin, cskip, cout, up))
             cin = cout
         self.ups = nn.ModuleList(ups)
+        self.refine = Refine(cin) if refine else nn.Identity()
         self.head = nn.Conv2d(cin, 8, 3, 1, 1)  # two logits x 2x2 sub-pixels, stride 2 -> full resolution
         self.shuffle = nn.PixelShuffle(2)
         nn.init.normal_(self.head.weight, 0, 0.01)  # starts as the average of the inputs
@@ -145,7 +162,7 @@ class Student(nn.Module):
         x = feats.pop()
         for up in self.ups:
             x = up(x, feats.pop())
-        return self.shuffle(self.head(x))
+        return self.shuffle(self.head(self.refine(x)))
 
     def compose(self, vis: torch.Tensor, ir: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """The picture, [N, 1, H, W]."""
@@ -168,16 +185,18 @@ class Spec:
     dec: tuple[int, ...]
     #: Upsampling of the decoder.
     up: str
+    #: Whether the decoder ends with a `Refine` block.
+    refine: bool
     #: Height and width of the exported graph when it is static.
     size: tuple[int, int]
 
 
 STUDENTS = {
-    "nano": Spec(None, (8, 16, 24), (16, 8), "nearest", (120, 160)),
-    "ultralight": Spec(None, (16, 24, 40), (24, 16), "nearest", (480, 640)),
-    "mobilenetv4": Spec("mobilenetv4_conv_medium", None, (64, 48, 32), "bilinear", (480, 640)),
-    "efficientformerv2": Spec("efficientformerv2_s1", None, (64, 48, 32), "bilinear", (480, 640)),
-    "convnextv2": Spec("convnextv2_femto", None, (64, 48, 32), "bilinear", (480, 640)),
+    "nano": Spec(None, (8, 16, 24), (16, 8), "nearest", False, (120, 160)),
+    "ultralight": Spec(None, (16, 24, 40), (24, 16), "nearest", False, (480, 640)),
+    "mobilenetv4": Spec("mobilenetv4_conv_medium", None, (64, 48, 32), "bilinear", True, (480, 640)),
+    "efficientformerv2": Spec("efficientformerv2_s1", None, (64, 48, 32), "bilinear", True, (480, 640)),
+    "convnextv2": Spec("convnextv2_femto", None, (64, 48, 32), "bilinear", True, (480, 640)),
 }
 
 
@@ -196,7 +215,7 @@ def build(name: str, size: tuple[int, int] | None = None) -> Student:
         encoders = [LightEncoder(s.channels) for _ in range(2)]
     else:
         encoders = [TimmEncoder(s.backbone, size) for _ in range(2)]
-    net = Student(*encoders, s.dec, s.up)
+    net = Student(*encoders, s.dec, s.up, s.refine)
     net.name = name
     return net
 

@@ -51,6 +51,16 @@ def update_average(average: Student, net: Student, keep: float) -> None:
             v.copy_(n[k])
 
 
+def freeze_statistics(net: torch.nn.Module) -> None:
+    """BatchNorm normalises by its running statistics, as in the exported network, and no longer by the batch's.
+
+    The weights get used to them in time: small batches of crops are lighter or darker than whole pictures are.
+    """
+    for m in net.modules():
+        if isinstance(m, torch.nn.modules.batchnorm._BatchNorm):
+            m.eval()
+
+
 @torch.no_grad()
 def fuse_pair(net: Student, p: Pair, device: torch.device) -> np.ndarray:
     """The fused luma of one pair, u8 [H, W]."""
@@ -134,11 +144,14 @@ class Run:
     def advance(self, data: list[Pair], synthetic: list[Pair]) -> tuple[dict[str, float], dict[str, float]]:
         """One optimiser step; the loss with its terms, and the gradient norms of both encoders."""
         o, net = self.o, self.net
+        polishing = self.step >= (1 - o.polish) * o.steps
         net.train()
+        if polishing:
+            freeze_statistics(net)
         for g in self.opt.param_groups:
             g["lr"] = learning_rate(self.step, o)
         misalign = self.step >= o.aligned * o.steps
-        changes = o.augment if self.step < (1 - o.polish) * o.steps else o.augment.plain()
+        changes = o.augment.plain() if polishing else o.augment
         b = make_batch(data, o.batch, changes, o.seed, self.step, misalign, synthetic).to(self.device)
         self.opt.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fusionproxy_models.errors import UserError
-from fusionproxy_models.students import STUDENTS, ResidualFusion, at_size, build, fuse_image
+from fusionproxy_models.students import STUDENTS, Refine, ResidualFusion, at_size, build, fuse_image
 
 LIGHT = [n for n, s in STUDENTS.items() if s.backbone is None]
 
@@ -52,6 +52,14 @@ def test_fusion_head_by_formula():
     gate = m.gate(x.mean((2, 3))[..., None, None])
     with torch.no_grad():
         torch.testing.assert_close(m(v, i), v + i + gate * m.proj(x))
+
+
+def test_refinement_begins_as_nothing_and_can_be_learnt():
+    torch.manual_seed(0)
+    m, x = Refine(8), torch.rand(1, 8, 6, 6)
+    assert torch.equal(m(x), x)
+    m(x).square().sum().backward()
+    assert m.body[1][1].weight.grad.abs().min() > 0
 
 
 def test_any_size_by_edge_replication():

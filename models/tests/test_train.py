@@ -68,6 +68,23 @@ def test_a_run_may_begin_with_the_weights_of_another(dataset, tmp_path):
         train(dataclasses.replace(o, student="ultralight"), *dataset, tmp_path / "c")
 
 
+def test_polishing_sees_plain_pairs_and_keeps_the_statistics(dataset, tmp_path, monkeypatch):
+    seen = []
+
+    def watched(pairs, size, augment, *args):
+        seen.append(augment)
+        return make_batch(pairs, size, augment, *args)
+
+    monkeypatch.setattr("fusionproxy_models.train.make_batch", watched)
+    first = train(dataclasses.replace(TINY, steps=4, polish=0.5), *dataset, tmp_path / "a")
+    assert seen == [TINY.augment] * 2 + [TINY.augment.plain()] * 2
+    o = dataclasses.replace(TINY, steps=2, polish=1.0, init=str(tmp_path / "a"))
+    last = train(o, *dataset, tmp_path / "b")
+    statistics = [k for k in first.average if "running" in k]
+    assert statistics and all(torch.equal(first.average[k], last.model[k]) for k in statistics)
+    assert not torch.equal(first.average["head.weight"], last.model["head.weight"])
+
+
 def test_rows_after_the_checkpoint_are_dropped(dataset, tmp_path):
     train(TINY, *dataset, tmp_path / "r")
     with open(tmp_path / "r" / "train.csv", "a") as f:
