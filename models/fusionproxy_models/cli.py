@@ -1,6 +1,7 @@
 """The `fusionproxy-models` command."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -21,6 +22,21 @@ def share(text: str) -> float:
     if not 0 <= x <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return x
+
+
+def weight(text: str) -> tuple[str, float]:
+    """NAME=NUMBER of a loss term, for argparse."""
+    from .losses import Weights
+
+    name, _, value = text.partition("=")
+    names = [f.name for f in dataclasses.fields(Weights)]
+    try:
+        x = float(value)
+    except ValueError:
+        x = -1.0
+    if name not in names or not x >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TERM=WEIGHT; terms: {', '.join(names)}")
+    return name, x
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,12 +87,15 @@ def parser() -> argparse.ArgumentParser:
     r.add_argument(
         "--polish", type=share, default=0.3, help="share of the steps, at the end, on plain pairs alone (default: 0.3)"
     )
+    r.add_argument(
+        "--weight", type=weight, action="append", default=[], metavar="TERM=WEIGHT", help="of a term of the loss"
+    )
     r.add_argument("--seed", type=int, default=0)
     r.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     r.add_argument("--threads", type=int, help="CPU threads (default: all)")
 
     e = sub.add_parser("export", help="write a trained student as ONNX")
-    e.add_argument("run", type=Path, help="run folder")
+    e.add_argument("run", type=Path, nargs="+", help="run folder; of several, the mean of their weights")
     e.add_argument("--out", type=Path, required=True, help="folder for STUDENT.onnx")
     return ap
 
@@ -91,6 +110,7 @@ def at_least_one(a: argparse.Namespace, *names: str) -> None:
 def run_train(a: argparse.Namespace) -> None:
     """The `train` command."""
     from .augment import Augment
+    from .losses import Weights
     from .options import Options
     from .panel import read_panel
     from .students import spec
@@ -111,6 +131,7 @@ def run_train(a: argparse.Namespace) -> None:
         init=str(a.init) if a.init else None,
         panel=tuple(e.name for e in read_panel(a.panel)) if a.panel else (),
         augment=Augment(crop=a.crop),
+        weights=Weights(**dict(a.weight)),
     )
     keep = ("val_pairs", "val_cache", "synthetic", "panel", "resume", "minutes", "val_every", "device")
     c = train(o, a.pairs, a.cache, a.out, **{k: getattr(a, k) for k in keep})

@@ -1,6 +1,7 @@
 """ONNX export of a trained student, checked against the PyTorch network."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,22 @@ def trained(run: Path, student: str | None = None) -> Student:
     net = build(c.student, (crop, crop))
     net.load_state_dict(c.average)
     return net.eval()
+
+
+def average(runs: Sequence[Path]) -> Student:
+    """The network whose weights are the mean of those of `runs`, all of one student.
+
+    Of finishes that began with the same weights the mean lies between them, and is often better than either
+    (model soups, arXiv 2203.05482).
+    """
+    nets = [trained(run, checkpoint.load(runs[0]).student) for run in runs]
+    nets = [at_size(net, spec(net.name).size) for net in nets]
+    state = nets[0].state_dict()
+    for k, v in state.items():
+        if v.is_floating_point():
+            state[k] = torch.stack([net.state_dict()[k] for net in nets]).mean(0)
+    nets[0].load_state_dict(state)
+    return nets[0].eval()
 
 
 def to_onnx(net: Student, size: tuple[int, int], dynamic: bool) -> bytes:
@@ -51,15 +68,15 @@ def to_onnx(net: Student, size: tuple[int, int], dynamic: bool) -> bytes:
     return model.SerializeToString()
 
 
-def export(run: Path, out: Path) -> Path:
-    """Writes `out/STUDENT.onnx` from the averaged weights of `run`; returns its path.
+def export(runs: Sequence[Path], out: Path) -> Path:
+    """Writes `out/STUDENT.onnx` from the averaged weights of `runs`; returns its path.
 
     Light students keep height and width open; the others are fixed to their specified size.
     """
-    c = checkpoint.load(run)
-    s = spec(c.student)
-    path = out / f"{c.student}.onnx"
-    data = to_onnx(at_size(trained(run), s.size), s.size, dynamic=s.backbone is None)
+    net = average(runs)
+    s = spec(net.name)
+    path = out / f"{net.name}.onnx"
+    data = to_onnx(net, s.size, dynamic=s.backbone is None)
     write_atomic(path, lambda f: f.write(data))
     return path
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fusionproxy_models import cli
-from fusionproxy_models.export import difference, export, trained
+from fusionproxy_models.export import average, difference, export, trained
 from fusionproxy_models.students import build
 
 ALLOWED = {"Conv", "Relu", "Add", "Concat", "Sigmoid", "ReduceMean", "Mul", "Resize", "DepthToSpace", "Split"}
@@ -23,7 +23,7 @@ def run(dataset, tmp_path_factory):
 
 
 def test_the_graph_is_small_plain_and_equal(run, tmp_path):
-    path = export(run, tmp_path)
+    path = export([run], tmp_path)
     model = onnx.load(path)
     ops = Counter(n.op_type for n in model.graph.node)
     assert set(ops) <= ALLOWED
@@ -34,6 +34,16 @@ def test_the_graph_is_small_plain_and_equal(run, tmp_path):
     net = trained(run)
     for size in ((120, 160), (64, 40)):
         assert difference(path, net, size) < 1e-5
+
+
+def test_several_runs_give_the_mean_of_their_weights(run, dataset, tmp_path):
+    more = ["train", "--student", "nano", "--pairs", str(dataset[0]), "--cache", str(dataset[1]), "--init", str(run)]
+    other = tmp_path / "other"
+    assert cli.main([*more, "--out", str(other), "--steps", "2", "--batch", "2", "--crop", "32"]) == 0
+    mean = average([run, other]).state_dict()
+    for k, v in trained(run).state_dict().items():
+        if v.is_floating_point():
+            torch.testing.assert_close(mean[k], (v + trained(other).state_dict()[k]) / 2)
 
 
 def test_cli_errors_are_one_line(run, dataset, tmp_path, capsys):

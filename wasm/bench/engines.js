@@ -2,8 +2,8 @@
 
 import { Fusion } from "fusionproxy";
 
-const WIDTH = 640;
-const HEIGHT = 480;
+export const WIDTH = 640;
+export const HEIGHT = 480;
 
 /** A textured ramp: RGBA, and the same as one channel of bytes. */
 function pictures() {
@@ -45,7 +45,7 @@ const theirs = (file, provider, threads) => async () => {
   const feeds = { vis: plane((i) => rgba[4 * i]), ir: plane((i) => grey[i]) };
   return {
     run: async () => (await session.run(feeds)).fused.getData(),
-    what: () => ({ backend: provider, threads, precision: "fp32" }),
+    what: () => ({ backend: provider, threads, precision: "f32", model: "ultralight" }),
   };
 };
 

@@ -1,6 +1,6 @@
 // Runs the contestants in turns and shows what they took.
 
-import { ENGINES } from "./engines.js";
+import { ENGINES, HEIGHT, WIDTH } from "./engines.js";
 
 const sorted = (times) => [...times].sort((a, b) => a - b);
 const at = (times, share) => sorted(times)[Math.floor((times.length - 1) * share)];
@@ -9,7 +9,7 @@ const ms = (v) => Number(v.toFixed(v < 100 ? 1 : 0));
 /** What `bench.mjs` gives to the page, which cannot know it by itself. */
 const processorTime = globalThis.processorTime ?? (async () => NaN);
 
-/** One row a contestant: first result from nothing, then median, quartiles and minimum of the rounds. */
+/** One row a contestant: its runtime and what it runs on; first result from nothing, then what the rounds took. */
 export async function compare({ rounds, only = "", say }) {
   const runs = [];
   for (const [name, { make, slow = false }] of Object.entries(ENGINES).filter(([name]) => name.includes(only))) {
@@ -33,28 +33,36 @@ export async function compare({ rounds, only = "", say }) {
       processor.push((await processorTime()) - busy);
     }
   }
-  return Object.fromEntries(
-    runs.map(({ name, what, first, times, processor }) => [
-      name,
-      {
-        first: ms(first),
-        median: ms(at(times, 0.5)),
-        quartiles: `${ms(at(times, 0.25))}–${ms(at(times, 0.75))}`,
-        least: ms(at(times, 0)),
-        processor: ms(at(processor, 0.5)),
-        rounds: times.length,
-        on: [what().kernels ?? what().backend, what().precision].join(" "),
-      },
-    ]),
-  );
+  return runs.map(({ name, what, first, times, processor }) => {
+    const { kernels, backend, precision, threads, model } = what();
+    return {
+      runtime: name.split(/[ ,]/)[0],
+      contestant: name,
+      model,
+      precision,
+      kernels: kernels ?? backend,
+      threads,
+      width: WIDTH,
+      height: HEIGHT,
+      rounds: times.length,
+      first_ms: ms(first),
+      median_ms: ms(at(times, 0.5)),
+      quartiles_ms: [ms(at(times, 0.25)), ms(at(times, 0.75))],
+      min_ms: ms(at(times, 0)),
+      processor_ms: ms(at(processor, 0.5)),
+    };
+  });
 }
 
 function show(rows) {
   const table = document.querySelector("tbody");
   table.replaceChildren(
-    ...Object.entries(rows).map(([name, row]) => {
+    ...rows.map((row) => {
       const line = document.createElement("tr");
-      for (const text of [name, row.on, row.first, row.median, row.quartiles, row.least, row.processor, row.rounds]) {
+      const quartiles = row.quartiles_ms.join("–");
+      const { contestant, kernels, precision, first_ms, median_ms, min_ms, processor_ms } = row;
+      const on = `${kernels} ${precision}`;
+      for (const text of [contestant, on, first_ms, median_ms, quartiles, min_ms, processor_ms, row.rounds]) {
         line.append(Object.assign(document.createElement("td"), { textContent: text }));
       }
       return line;

@@ -118,7 +118,12 @@ async function create() {
   state.stale = true;
 }
 for (const id of ["model", "precision", "backend"]) {
-  $(id).addEventListener("change", () => create().catch((e) => report(e.message, true)));
+  $(id).addEventListener("change", () => {
+    // What this network does not come in cannot be chosen.
+    for (const option of $("precision").options) option.disabled = !modelOf($("model").value, option.value);
+    if ($("precision").selectedOptions[0].disabled) $("precision").value = "int8";
+    create().catch((e) => report(e.message, true));
+  });
 }
 
 const canvases = Object.fromEntries(["before", "after", "visible", "infrared"].map((id) => [id, $(id)]));

@@ -1,9 +1,10 @@
 //! The npm package and the demo page under `wasm/`: built, tested in Node and in Chromium, served, and raced.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::setup;
 use crate::shell::{command, output, run as shell_run};
@@ -28,6 +29,9 @@ pub(crate) struct BenchArgs {
     /// Only contestants whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Write the rows to this file as well.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Serve the bench page, and say where, until Ctrl-C.
     #[arg(long)]
     serve: bool,
@@ -52,12 +56,24 @@ pub(crate) fn test() -> Result<()> {
     shell_run(in_package(&["npm", "test"]))
 }
 
+/// The rows of [`bench`] with this number of frames, which are left in `file`.
+pub(crate) fn race(rounds: u32, file: &Path) -> Result<Vec<Value>> {
+    let json = Some(file.to_owned());
+    bench(&BenchArgs { rounds, only: String::new(), json, serve: false })?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))
+}
+
 /// The package against onnxruntime-web in one page.
 pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     build()?;
     install("wasm/bench")?;
     let rounds = args.rounds.to_string();
     let mut bench = in_package(&["node", "bench/bench.mjs", "--rounds", &rounds, "--only", &args.only]);
+    if let Some(file) = &args.json {
+        // The program runs in the package's folder.
+        bench.arg("--json").arg(std::path::absolute(file).context("the current folder is gone")?);
+    }
     if args.serve {
         bench.arg("--serve");
     }

@@ -15,6 +15,7 @@ pub(super) fn write_tables(report: &Report) -> Result<()> {
         ("counts", report.counts_table().markdown()),
     ];
     tables.extend(report.node_table().map(|t| ("node", t.markdown())));
+    tables.extend(report.browser_table().map(|t| ("browser", t.markdown())));
     tables.extend(report.boards_table().map(|t| ("boards", t.markdown())));
     for file in ["README.md", "docs/performance.md"] {
         let path = Path::new(file);

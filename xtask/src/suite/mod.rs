@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use self::report::Report;
+use crate::web;
 
 /// Where results lie until they are written into the repository.
 const OUT: &str = "target/suite";
@@ -23,8 +24,9 @@ const BASELINE: &str = "benches/baseline";
 /// What `cargo xtask suite` measures, and what becomes of it.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Platforms: this CPU (`fusionproxy bench`, peers in turns), wasm32 in Node, aarch64 under qemu-user and
-Cortex-M7 and M55 in QEMU (instructions a frame: emulators say nothing of time). What cannot run is named in the report.
+    after_help = "Platforms: this CPU (`fusionproxy bench`, peers in turns), wasm32 in Node, Chromium with wasm32 and WebGPU beside
+onnxruntime-web in turns, aarch64 under qemu-user and Cortex-M7 and M55 in QEMU (instructions a frame: emulators say
+nothing of time). What cannot run is named in the report.
 
 Examples:
   cargo xtask suite
@@ -71,6 +73,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     native::bench(args, &mut report)?;
     step("wasm32 in Node");
     report.node = attempt("wasm32 in Node", native::node(args.frames), &mut report.skipped);
+    if !args.no_peers {
+        step("Chromium, WebGPU included");
+        let rows = web::race(args.frames, &Path::new(OUT).join("browser.json"));
+        report.browser = attempt("Chromium", rows, &mut report.skipped).unwrap_or_default();
+    }
     step("aarch64 under qemu-user");
     let counts = emulated::aarch64(&args.model);
     report.aarch64 = attempt("aarch64 under qemu-user", counts, &mut report.skipped).unwrap_or_default();

@@ -11,6 +11,8 @@ pub(super) struct Report {
     /// What it printed: the machine's limits and the table.
     pub(super) native_text: String,
     pub(super) node: Option<Value>,
+    /// The npm package and onnxruntime-web in one page.
+    pub(super) browser: Vec<Value>,
     pub(super) aarch64: Vec<Value>,
     pub(super) cortex_m: Vec<Value>,
     /// Real boards.
@@ -25,6 +27,7 @@ impl Report {
         json!({
             "native": self.native,
             "node": self.node,
+            "browser": self.browser,
             "aarch64": self.aarch64,
             "cortex_m": self.cortex_m,
             "boards": self.boards,
@@ -66,6 +69,29 @@ impl Report {
     /// The npm package in Node.
     pub(super) fn node_table(&self) -> Option<Table> {
         self.node.as_ref().map(|row| times("Node", "node", std::slice::from_ref(row)))
+    }
+
+    /// The npm package and onnxruntime-web in one page of a browser.
+    pub(super) fn browser_table(&self) -> Option<Table> {
+        let mut columns = ["runtime", "runs on", "browser"].map(Column::text).to_vec();
+        columns
+            .extend(["median ms", "min ms", "processor ms", "first result ms"].map(|t| Column::number(t, 1)));
+        columns.push(Column::number("rounds", 0));
+        let mut table = Table::new(columns);
+        for row in &self.browser {
+            let text = |key: &str| row[key].as_str().unwrap_or_default();
+            table.row(vec![
+                text("contestant").into(),
+                format!("{} {}", text("kernels"), text("precision")).into(),
+                text("browser").into(),
+                row["median_ms"].as_f64().into(),
+                row["min_ms"].as_f64().into(),
+                row["processor_ms"].as_f64().into(),
+                row["first_ms"].as_f64().into(),
+                row["rounds"].as_f64().into(),
+            ]);
+        }
+        (!self.browser.is_empty()).then_some(table)
     }
 
     /// Our rows of this CPU beside the fastest other runtime, one line a student, precision and number of threads.
@@ -120,6 +146,9 @@ impl Report {
         page.section("Emulated CPUs").table(&self.counts_table());
         if let Some(table) = self.node_table() {
             page.section("wasm32 in Node").table(&table);
+        }
+        if let Some(table) = self.browser_table() {
+            page.section("Chromium").table(&table);
         }
         if let Some(table) = self.boards_table() {
             page.section("Boards").table(&table);
