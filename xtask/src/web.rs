@@ -56,7 +56,7 @@ pub(crate) fn test() -> Result<()> {
     shell_run(in_package(&["npm", "test"]))
 }
 
-/// The rows of [`bench`] with this number of frames, which are left in `file`.
+/// The rows of [`bench()`] with this number of frames, which are left in `file`.
 pub(crate) fn race(rounds: u32, file: &Path) -> Result<Vec<Value>> {
     let json = Some(file.to_owned());
     bench(&BenchArgs { rounds, only: String::new(), json, serve: false })?;
