@@ -9,11 +9,15 @@ use super::write;
 
 /// Writes every table where its markers stand.
 pub(super) fn write_tables(report: &Report) -> Result<()> {
-    let mut tables = vec![
-        ("summary", report.summary_table().markdown()),
-        ("native", report.native_text.trim().to_owned()),
-        ("counts", report.counts_table().markdown()),
-    ];
+    let mut tables = Vec::new();
+    if !report.native.is_empty() {
+        tables.push(("summary", report.summary_table().markdown()));
+        tables.push(("native", report.native_text.trim().to_owned()));
+    }
+    // One table of both: with half of the rows it stays as it is.
+    if !report.aarch64.is_empty() && !report.cortex_m.is_empty() {
+        tables.push(("counts", report.counts_table().markdown()));
+    }
     tables.extend(report.node_table().map(|t| ("node", t.markdown())));
     tables.extend(report.browser_table().map(|t| ("browser", t.markdown())));
     tables.extend(report.boards_table().map(|t| ("boards", t.markdown())));
