@@ -108,7 +108,10 @@ let latest = 0;
 async function create() {
   const turn = ++latest;
   const model = modelOf($("model").value, $("precision").value);
-  const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear" });
+  // A network of one size cannot begin with another.
+  const [width, height] = $("model").selectedOptions[0].dataset.size?.split("x").map(Number) ?? [];
+  const sizes = width && { visible: { width, height }, infrared: { width, height } };
+  const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear", ...(sizes && { sizes }) });
   // Another choice was made meanwhile.
   if (turn !== latest) return next.dispose();
   next.addEventListener("backendchange", () => graph.clear());
@@ -122,6 +125,12 @@ for (const id of ["model", "precision", "backend"]) {
     // What this network does not come in cannot be chosen.
     for (const option of $("precision").options) option.disabled = !modelOf($("model").value, option.value);
     if ($("precision").selectedOptions[0].disabled) $("precision").value = "int8";
+    // A network of one size takes the drive along.
+    const { size } = $("model").selectedOptions[0].dataset;
+    if (size && $("size").value !== size) {
+      $("size").value = size;
+      restart();
+    }
     create().catch((e) => report(e.message, true));
   });
 }

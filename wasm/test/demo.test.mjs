@@ -70,6 +70,7 @@ test("switches model, precision and backend while it runs", async () => {
     ["precision", "int8", /nano int8/],
     ["backend", "worker", /worker/],
     ["backend", "cpu", /on cpu/],
+    ["model", "efficientformerv2", /640x480 px, efficientformerv2 int8/],
     ["model", "ultralight", /ultralight int8/],
   ]) {
     await page.selectOption(`#${id}`, value);
