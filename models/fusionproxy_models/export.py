@@ -29,14 +29,14 @@ def average(runs: Sequence[Path]) -> Student:
     Of finishes that began with the same weights the mean lies between them, and is often better than either
     (model soups, arXiv 2203.05482).
     """
-    nets = [trained(run, checkpoint.load(runs[0]).student) for run in runs]
-    nets = [at_size(net, spec(net.name).size) for net in nets]
-    state = nets[0].state_dict()
-    for k, v in state.items():
-        if v.is_floating_point():
-            state[k] = torch.stack([net.state_dict()[k] for net in nets]).mean(0)
-    nets[0].load_state_dict(state)
-    return nets[0].eval()
+    first = trained(runs[0])
+    size = spec(first.name).size
+    net, *others = (at_size(n, size) for n in [first, *(trained(run, first.name) for run in runs[1:])])
+    state, more = net.state_dict(), [n.state_dict() for n in others]
+    net.load_state_dict(
+        {k: torch.stack([v, *(s[k] for s in more)]).mean(0) if v.is_floating_point() else v for k, v in state.items()}
+    )
+    return net.eval()
 
 
 def to_onnx(net: Student, size: tuple[int, int], dynamic: bool) -> bytes:

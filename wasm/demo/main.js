@@ -105,11 +105,14 @@ $("pause").addEventListener("click", () => {
 let fusion;
 let latest = 0;
 
+/** The size, such as `640x480`, of a network that has one alone. */
+const onlySize = () => $("model").selectedOptions[0].dataset.size;
+
 async function create() {
   const turn = ++latest;
   const model = modelOf($("model").value, $("precision").value);
   // A network of one size cannot begin with another.
-  const [width, height] = $("model").selectedOptions[0].dataset.size?.split("x").map(Number) ?? [];
+  const [width, height] = onlySize()?.split("x").map(Number) ?? [];
   const sizes = width && { visible: { width, height }, infrared: { width, height } };
   const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear", ...(sizes && { sizes }) });
   // Another choice was made meanwhile.
@@ -126,7 +129,7 @@ for (const id of ["model", "precision", "backend"]) {
     for (const option of $("precision").options) option.disabled = !modelOf($("model").value, option.value);
     if ($("precision").selectedOptions[0].disabled) $("precision").value = "int8";
     // A network of one size takes the drive along.
-    const { size } = $("model").selectedOptions[0].dataset;
+    const size = onlySize();
     if (size && $("size").value !== size) {
       $("size").value = size;
       restart();

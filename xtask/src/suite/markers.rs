@@ -14,8 +14,7 @@ pub(super) fn write_tables(report: &Report) -> Result<()> {
         tables.push(("summary", report.summary_table().markdown()));
         tables.push(("native", report.native_text.trim().to_owned()));
     }
-    // One table of both: with half of the rows it stays as it is.
-    if !report.aarch64.is_empty() && !report.cortex_m.is_empty() {
+    if report.counted() {
         tables.push(("counts", report.counts_table().markdown()));
     }
     tables.extend(report.node_table().map(|t| ("node", t.markdown())));

@@ -40,6 +40,12 @@ impl Report {
         self.aarch64.iter().chain(&self.cortex_m).cloned().collect()
     }
 
+    /// Whether [`Self::counts`] has both kinds of rows. Half of them would take the place of all: a table would lose rows,
+    /// and the next gate would pass over them.
+    pub(super) fn counted(&self) -> bool {
+        !self.aarch64.is_empty() && !self.cortex_m.is_empty()
+    }
+
     /// Instructions of emulated CPUs.
     pub(super) fn counts_table(&self) -> Table {
         let mut columns = ["model", "precision", "frame", "CPU", "kernels"].map(Column::text).to_vec();
