@@ -52,7 +52,7 @@ impl fmt::Display for Label {
 pub enum PlanError {
     /// The frame has no pixels, or too many.
     Frame(FrameError),
-    /// The network runs at one size only, height and width in px.
+    /// The network runs at one size only and the frame is larger, height and width in px.
     Pinned {
         /// That size.
         needed: (usize, usize),
@@ -125,8 +125,8 @@ impl fmt::Display for PlanError {
             Self::Frame(e) => write!(f, "frame: {e}"),
             Self::Pinned { needed, found } => write!(
                 f,
-                "the network is pinned to {}x{} px (height x width), the frame has {}x{}: scale the frame, or compile \
-                 the network for its size",
+                "the network is pinned to {}x{} px (height x width), smaller frames are padded, this one has {}x{}: \
+                 scale it down, or compile the network for its size",
                 needed.0, needed.1, found.0, found.1
             ),
             Self::TensorSlots { needed, given } => {

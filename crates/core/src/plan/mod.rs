@@ -155,7 +155,8 @@ pub struct Buffer {
 }
 
 impl<'a, 's> Plan<'a, 's> {
-    /// Plans `artifact` for frames of `height` x `width` px, which need not be multiples of the network's stride.
+    /// Plans `artifact` for frames of `height` x `width` px, which need not be multiples of the network's stride; a network that is pinned to
+    /// one size takes smaller frames too.
     ///
     /// `backend` says how much scratch its kernels need; an executor must use the same one, or one that needs no more.
     ///
@@ -210,7 +211,8 @@ impl<'a, 's> Plan<'a, 's> {
         self.frame
     }
 
-    /// Height and width that the frame is padded to, px: multiples of the network's stride.
+    /// Height and width that the frame is padded to, px: the next multiples of the network's stride, or the size that the
+    /// network is pinned to.
     pub fn padded_size(&self) -> (usize, usize) {
         self.padded
     }
@@ -334,8 +336,9 @@ fn padded_frame(artifact: &Artifact<'_>, height: usize, width: usize) -> Result<
     let stride = artifact.stride();
     let padded = (crate::pad::padded(height, stride), crate::pad::padded(width, stride));
     match artifact.fixed_size() {
-        Some(needed) if needed != padded => Err(PlanError::Pinned { needed, found: (height, width) }),
-        _ => Ok(padded),
+        None => Ok(padded),
+        Some(fixed) if height <= fixed.0 && width <= fixed.1 => Ok(fixed),
+        Some(needed) => Err(PlanError::Pinned { needed, found: (height, width) }),
     }
 }
 

@@ -6,7 +6,7 @@ use fusionproxy_core::plan::{PlanOptions, Schedule};
 use fusionproxy_format::DType;
 use fusionproxy_kernels::{Inline, Pool, Scalar};
 
-use crate::net::{Bytes, Net, student};
+use crate::net::{Bytes, Net, student, student_of};
 use crate::plan::Tables;
 use crate::reference::{Images, interpret};
 
@@ -20,15 +20,19 @@ fn planes(images: &Images) -> (Plane<'_>, Plane<'_>) {
 
 #[test]
 fn fused_frames_are_the_interpreters_cropped_and_rounded() {
-    for dtype in TYPES {
-        let bytes = student(dtype);
+    // A network of one frame size gets smaller frames enlarged to it.
+    for (dtype, fixed) in TYPES.into_iter().flat_map(|t| [(t, None), (t, Some((20, 44)))]) {
+        let bytes = student_of(dtype, fixed);
         let artifact = bytes.artifact();
-        for (height, width) in [(16, 24), (13, 21), (1, 1), (2, 40)] {
+        for (height, width) in [(16, 24), (13, 21), (1, 1), (2, 40), (20, 44)] {
             let mut tables = Tables::new(&artifact);
             let plan = tables.plan(&artifact, height, width, 2).unwrap();
             let images = Images::new(height, width, 7);
             let (visible, infrared) = planes(&images);
             let padded = plan.padded_size();
+            let enlarged =
+                fixed.unwrap_or((height.next_multiple_of(4) as u32, width.next_multiple_of(4) as u32));
+            assert_eq!(padded, (enlarged.0 as usize, enlarged.1 as usize));
             let expected = interpret(&artifact, padded, &images).pop().unwrap();
             let mut arena = Bytes::zeroed(plan.arena_bytes());
             let pool = Pool::new(2).unwrap();

@@ -238,6 +238,11 @@ impl Bytes {
 
 /// A small U-Net with everything that an ultra-light student has: two encoders, gated fusion, skips, a blend.
 pub(crate) fn student(dtype: DType) -> Bytes {
+    student_of(dtype, None)
+}
+
+/// The same, pinned to a frame size (height, width) or not.
+pub(crate) fn student_of(dtype: DType, fixed: Option<(u32, u32)>) -> Bytes {
     let mut net = Net::new(dtype);
     let mut scales = Vec::new();
     let (mut v, mut i) = (net.visible, net.infrared);
@@ -260,5 +265,5 @@ pub(crate) fn student(dtype: DType) -> Bytes {
     let logits = net.conv(mixed, 8, 3, false);
     let logits = net.affine(logits);
     let fused = net.blend(logits, 2);
-    net.finish(fused, 4, None)
+    net.finish(fused, 4, fixed)
 }

@@ -350,8 +350,9 @@ fn refusals_name_the_fault_and_the_remedy() {
     let logits = net.conv(v, 8, 3, true);
     let fused = net.blend(logits, 2);
     let pinned = net.finish(fused, 1, Some((16, 16)));
-    let found = (8, 8);
-    assert_eq!(error(&pinned, 8, 8), PlanError::Pinned { needed: (16, 16), found });
+    for found in [(17, 8), (8, 17), (480, 640)] {
+        assert_eq!(error(&pinned, found.0, found.1), PlanError::Pinned { needed: (16, 16), found });
+    }
     let mut net = Net::new(DType::F32);
     let v = net.visible;
     let logits = net.conv(v, 8, 3, true);
