@@ -7,7 +7,7 @@ use crate::shell::{command, run as shell_run};
 /// How long, and with which faults.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Simulated hours; one takes about half a minute.
+    /// Simulated hours; one takes about half a minute on each of two cores.
     #[arg(long, default_value_t = 24)]
     hours: u64,
     /// Seed of sensors and faults.

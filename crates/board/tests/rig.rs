@@ -185,7 +185,7 @@ fn frames_that_complete_during_fusion_are_kept_for_the_next_pair() {
 fn soak(model: Model, minutes: u64, seed: u64) {
     let soak = Soak { seed, duration_us: minutes * 60_000_000, model };
     let (mut v, mut i) = (vec![0; soak.memory_bytes()], vec![0; soak.memory_bytes()]);
-    let report = soak.run(&mut v, &mut i).unwrap();
+    let report = soak.run(&mut v, &mut i, |_| ()).unwrap();
     println!("{report:#?}");
     assert!(report.faults > 9 * minutes as u32, "{report:#?}");
     assert_eq!((report.unseen, report.slow), (0, 0), "{report:#?}");

@@ -12,6 +12,8 @@ use crate::source::ShortBuffer;
 
 /// Full rate must be back so long after the end of a fault, µs.
 const RECOVERY_US: u64 = 2_000_000;
+/// How often it is told how it goes, µs.
+const HOUR_US: u64 = 3_600_000_000;
 /// Over so long the rate is then measured, µs.
 const MEASURE_US: u64 = 2_000_000;
 
@@ -66,7 +68,8 @@ impl Soak {
         3 * 2 * usize::from(w) * usize::from(h)
     }
 
-    /// Runs the simulation.
+    /// Runs the simulation, one rig from the first hour to the last. `hourly` gets the account so far after every virtual
+    /// hour, without the counters.
     ///
     /// # Errors
     /// [`ShortBuffer`] when a memory is shorter than [`Self::memory_bytes`].
@@ -74,6 +77,7 @@ impl Soak {
         &self,
         visible_memory: &mut [u8],
         infrared_memory: &mut [u8],
+        mut hourly: impl FnMut(&SoakReport),
     ) -> Result<SoakReport, ShortBuffer> {
         let clock = VirtualClock::new();
         let lepton_sim =
@@ -165,6 +169,11 @@ impl Soak {
             // One frame more or less falls into the window.
             if now_rate.0 + 1 < healthy.0 || now_rate.1 + 1 < healthy.1 {
                 report.slow += 1;
+            }
+            let hours = report.virtual_us / HOUR_US;
+            report.virtual_us = clock.now_us();
+            if report.virtual_us / HOUR_US > hours {
+                hourly(&report);
             }
         }
         report.virtual_us = clock.now_us();
