@@ -82,14 +82,15 @@ enum Platform {
 pub(crate) fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(OUT).with_context(|| format!("cannot make {OUT}"))?;
     let mut report = Report::default();
-    if !args.no_peers {
+    let wants = |platform| args.platform.contains(&platform);
+    // Those of the browser come with its npm packages.
+    if args.install || wants(Platform::Native) && !args.no_peers {
         step("other runtimes");
         report.skipped.extend(peers::install()?);
         if args.install {
             return Ok(());
         }
     }
-    let wants = |platform| args.platform.contains(&platform);
     if wants(Platform::Native) {
         step("this CPU");
         native::bench(args, &mut report)?;
