@@ -19,6 +19,8 @@ use crate::web;
 
 /// Where results lie until they are written into the repository.
 const OUT: &str = "target/suite";
+/// This CPU's medians as a chart, for README.md.
+const PICTURE: &str = "docs/images/latency.svg";
 /// The committed results that later ones are held against.
 const BASELINE: &str = "benches/baseline";
 
@@ -143,6 +145,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         if !report.native.is_empty() {
             keep("native.json", json!(report.native))?;
+            write(Path::new(PICTURE), &report.picture().file())?;
         }
     }
     println!("\nreport: {OUT}/report.html");

@@ -133,6 +133,40 @@ impl Report {
         table
     }
 
+    /// Medians on one core, in parts of the fastest other runtime's: ours, and the three fastest of the others.
+    pub(super) fn picture(&self) -> Bars {
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let mut bars =
+            Bars::new("A frame at 480x640 on one core, in parts of the fastest other runtime's time", "");
+        let ours = |precision: &'static str| {
+            let own = self.native.iter().filter(|r| r["runtime"] == "fusionproxy" && r["threads"] == 1);
+            own.filter(move |r| r["precision"] == precision)
+        };
+        for own in ours("int8") {
+            let mut rows = vec![(own, "fusionproxy int8")];
+            rows.extend(ours("fp16").find(|r| r["model"] == own["model"]).map(|r| (r, "fusionproxy fp16")));
+            let mut others: Vec<&Value> = same_frames(own, &self.native).collect();
+            others.sort_by(|a, b| median(a).total_cmp(&median(b)));
+            let Some(best) = others.first().map(|r| median(r)) else { continue };
+            // Each runtime once, at the precision at which it is fastest.
+            let mut seen = Vec::new();
+            others.retain(|r| {
+                !seen.contains(&r["runtime"]) && {
+                    seen.push(r["runtime"].clone());
+                    true
+                }
+            });
+            rows.extend(others.into_iter().take(3).map(|r| (r, "other runtimes")));
+            for (row, group) in rows {
+                let who = text(row, if row["runtime"] == "fusionproxy" { "model" } else { "runtime" });
+                let who = text(row, if row["runtime"] == "fusionproxy" { "model" } else { "runtime" });
+                let label = format!("{who} {}, {:.1} ms", text(row, "precision"), median(row));
+                bars = bars.bar(&label, median(row) / best, Some(group));
+            }
+        }
+        bars
+    }
+
     /// One file with everything.
     pub(super) fn html(&self) -> String {
         let machine = self.native_text.lines().next().unwrap_or_default();
@@ -191,14 +225,21 @@ fn times(title: &str, key: &str, rows: &[Value]) -> Table {
 
 /// The fastest other runtime on the same task whose frame is the f32 network's, as `fusionproxy bench` counts it.
 fn best_peer<'r>(row: &Value, rows: &'r [Value]) -> Option<&'r Value> {
+    same_frames(row, rows).min_by(|a, b| median(a).total_cmp(&median(b)))
+}
+
+/// A row's median, ms.
+fn median(row: &Value) -> f64 {
+    row["median_ms"].as_f64().unwrap_or(f64::INFINITY)
+}
+
+/// Rows of other runtimes on the task of `row` whose frame is the f32 network's.
+fn same_frames<'r>(row: &Value, rows: &'r [Value]) -> impl Iterator<Item = &'r Value> {
     let task = |r: &Value| ["model", "height", "width", "threads"].map(|k| r[k].clone());
+    let wanted = task(row);
     rows.iter()
-        .filter(|r| r["runtime"] != "fusionproxy" && task(r) == task(row))
+        .filter(move |r| r["runtime"] != "fusionproxy" && task(r) == wanted)
         .filter(|r| r["psnr_f32"].as_f64().is_none_or(|db| db >= 50.0))
-        .min_by(|a, b| {
-            let ms = |r: &Value| r["median_ms"].as_f64().unwrap_or(f64::INFINITY);
-            ms(a).total_cmp(&ms(b))
-        })
 }
 
 #[cfg(test)]
@@ -215,6 +256,13 @@ mod tests {
         let report = Report { native, skipped: vec!["x".into()], ..Report::default() };
         let table = report.summary_table().markdown();
         assert!(table.contains("a int8") && table.contains("0.25"), "{table}");
+        let picture = report.picture().file();
+        // Ours at a quarter of the right peer, and no bar for the wrong one.
+        assert!(
+            picture.contains("m int8, 2.0 ms: 0.25") && picture.contains("a int8, 8.0 ms: 1 "),
+            "{picture}"
+        );
+        assert!(!picture.contains("b int8"));
         assert!(report.html().contains("Not measured"));
         assert!(report.node_table().is_none() && report.counts().is_empty());
     }

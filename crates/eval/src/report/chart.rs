@@ -31,14 +31,47 @@ impl Bars {
         self
     }
 
+    /// As a picture: an SVG file that needs no page, light or dark with its reader.
+    #[must_use]
+    pub fn file(&self) -> String {
+        let (rows, height, groups) = self.rows();
+        let title = html(&self.title);
+        let mut out = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 -34 {WIDTH} {:.0}\" role=\"img\" aria-label=\"{title}\">\n\
+             <style>\n{}</style>\n<text y=\"-14\" class=\"number title\">{title}</text>\n{rows}",
+            height + if groups.len() > 1 { 66.0 } else { 38.0 },
+            include_str!("picture.css")
+        );
+        let mut x = 0.0;
+        for (i, group) in groups.iter().enumerate().filter(|_| groups.len() > 1) {
+            let y = height + 12.0;
+            out += &format!(
+                "<rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"12\" height=\"12\" rx=\"3\" class=\"k{}\"/>\
+                 <text x=\"{:.0}\" y=\"{:.0}\">{}</text>\n",
+                i % COLOURS,
+                x + 18.0,
+                y + 11.0,
+                html(group)
+            );
+            // About as wide as the text.
+            x += 40.0 + 7.5 * group.chars().count() as f64;
+        }
+        out + "</svg>\n"
+    }
+
     pub(super) fn svg(&self) -> String {
+        let (rows, height, groups) = self.rows();
+        close(open(&self.title, height) + &rows, &groups)
+    }
+
+    /// The bars, their height and their groups.
+    fn rows(&self) -> (String, f64, Vec<&str>) {
         const ROW: f64 = 26.0;
-        const LABEL: f64 = 210.0;
+        const LABEL: f64 = 230.0;
         const NUMBER: f64 = 90.0;
-        let height = ROW * self.bars.len() as f64 + 4.0;
         let most = self.bars.iter().map(|b| b.1.abs()).fold(f64::MIN_POSITIVE, f64::max);
         let mut groups: Vec<&str> = Vec::new();
-        let mut out = open(&self.title, height);
+        let mut out = String::new();
         for (i, (label, value, group)) in self.bars.iter().enumerate() {
             let colour = colour(&mut groups, group.as_deref().unwrap_or_default());
             let (y, length) = (i as f64 * ROW + 3.0, (WIDTH - LABEL - NUMBER) * value.abs() / most);
@@ -55,7 +88,7 @@ impl Bars {
                 html(&self.unit),
             );
         }
-        close(out, &groups)
+        (out, ROW * self.bars.len() as f64 + 4.0, groups)
     }
 }
 
@@ -202,9 +235,13 @@ mod tests {
     #[test]
     fn bars_are_as_long_as_their_values() {
         let svg = Bars::new("t<", "ms").bar("a", 10.0, Some("x")).bar("b", 5.0, Some("y")).svg();
-        assert!(svg.contains("width=\"420.0\"") && svg.contains("width=\"210.0\""), "{svg}");
+        assert!(svg.contains("width=\"400.0\"") && svg.contains("width=\"200.0\""), "{svg}");
         assert!(svg.contains("t&lt;") && svg.contains("class=\"k0\"") && svg.contains("class=\"k1\""));
         assert!(svg.contains("legend"));
+        let file = Bars::new("t<", "ms").bar("a", 10.0, Some("x")).bar("b", 5.0, Some("y")).file();
+        assert!(
+            file.starts_with("<svg xmlns=") && file.contains("width=\"200.0\"") && file.contains(">y</text>")
+        );
         // What has no value has no bar.
         assert_eq!(Bars::new("t", "").bar("a", f64::NAN, None).bars.len(), 0);
     }
