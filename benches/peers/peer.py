@@ -119,6 +119,7 @@ def openvino(work: Work) -> tuple[str, Fuse]:
 def nncf_int8(work: Work, core):
     """The network quantised by NNCF, or None where NNCF is not installed."""
     import openvino as ov
+    from openvino import passes
 
     path = work.converted("nncf", ".xml")
     if path.is_file():
@@ -130,6 +131,10 @@ def nncf_int8(work: Work, core):
     network = core.read_model(str(work.model))
     shape = [1, 1, work.height, work.width]
     network.reshape({"vis": shape, "ir": shape})
+    # NNCF fails on tables that are read with constant indices, such as EfficientFormerV2's position biases.
+    folding = passes.Manager()
+    folding.register_pass(passes.ConstantFolding())
+    folding.run_passes(network)
     frames = nncf.Dataset(work.all_frames(), lambda f: {"vis": f[0], "ir": f[1]})
     quantised = nncf.quantize(network, frames, preset=nncf.QuantizationPreset.MIXED)
     ov.save_model(quantised, str(path))
