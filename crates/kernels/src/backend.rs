@@ -9,7 +9,7 @@ use crate::{Call, Shape, Src, scalar};
 /// A set of kernels, chosen once per executor.
 ///
 /// Every CPU backend gives the bytes of [`Scalar`] for 8-bit calls. Float calls agree within rounding: a backend may use
-/// fused multiply-adds and another order of summation.
+/// fused multiply-adds and another order of summation, and short sums in half precision ([`Backend::half_sums`]).
 pub trait Backend: Sync {
     /// Name as `{architecture}-{extension}`.
     fn name(&self) -> &'static str;
@@ -28,6 +28,12 @@ pub trait Backend: Sync {
         scalar::sum_rows(image, rows, sums);
     }
 
+    /// Whether runs of up to 32 products of half-precision numbers are added up in half precision, and only their sums in f32
+    /// (`docs/numerics.md`).
+    fn half_sums(&self) -> bool {
+        false
+    }
+
     /// Name of the kernel that runs `op`, as `{architecture}-{extension}-{kernel}`, for reports.
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str;
 }
@@ -44,6 +50,9 @@ impl<B: Backend + ?Sized> Backend for &B {
     }
     fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], scratch: &mut [u8]) {
         (**self).sum_rows(image, rows, sums, scratch);
+    }
+    fn half_sums(&self) -> bool {
+        (**self).half_sums()
     }
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
         (**self).kernel(op, dtype)

@@ -1,7 +1,9 @@
 //! Float convolution: pointwise, dense, grouped and depthwise, stored in 16 or 32 bits, computed in 32.
 //!
 //! The layout of the work is that of the 8-bit drivers. Half-precision inputs become f32 where they are staged, which every
-//! half-precision input is; weights become f32 where a tile loads them.
+//! half-precision input is; weights become f32 where a tile loads them. Where the CPU multiplies in half precision
+//! ([`Isa::HALF_SUMS`]), dense and pointwise convolutions take inputs as they are and add up short runs of products in half
+//! precision, and those sums in f32.
 
 use core::ops::Range;
 
@@ -9,7 +11,7 @@ use fusionproxy_format::{Activation, Conv, ConvGeometry};
 
 use super::element::Float;
 use super::isa::Isa;
-use super::stage::{Arena, Channels, Stage, StagePlan};
+use super::stage::{Arena, Channels, Stage, StagePlan, copy_halves};
 use crate::{Call, Shape};
 
 /// Most taps of a pixel.
@@ -21,8 +23,8 @@ const CHUNK: usize = 4 << 10;
 
 /// One row of output pixels times a few blocks of 16 output channels.
 pub(super) struct FloatRow<'a> {
-    /// Where each run of activations begins for pixel 0.
-    pub(super) taps: &'a [*const f32],
+    /// Where each run of activations begins for pixel 0: f32 numbers, half-precision ones for [`Isa::gemm_half`].
+    pub(super) taps: &'a [*const u8],
     /// Numbers in a run.
     pub(super) depth: usize,
     /// Numbers from one pixel's runs to the next one's.
@@ -53,6 +55,8 @@ pub(super) struct FloatRow<'a> {
     pub(super) out_pixel: usize,
     /// Output channels to be written: more than 16 * (blocks - 1), at most 16 * blocks.
     pub(super) channels: usize,
+    /// Whether [`Isa::gemm_half`] applies GELU.
+    pub(super) gelu: bool,
     /// Clamp.
     pub(super) limits: [f32; 2],
 }
@@ -91,15 +95,37 @@ fn access<I: Isa>(g: &ConvGeometry) -> Option<Access> {
     (taps <= MAX_TAPS).then_some(access)
 }
 
+/// Whether the convolution is one of [`Isa::gemm_half`].
+fn half_sums<I: Isa, T: Float>(g: &ConvGeometry) -> bool {
+    let inputs = g.input_channels / g.groups;
+    let depth = match access::<I>(g) {
+        Some(Access::Direct | Access::Pixels) if !g.depthwise() => inputs,
+        Some(Access::Rows) => inputs * usize::from(g.window.kernel[1]),
+        _ => return false,
+    };
+    I::HALF_SUMS && !T::SAME && depth.is_multiple_of(2)
+}
+
+/// Whether a pointwise convolution reads its input where it is.
+fn in_place<I: Isa, T: Float>(g: &ConvGeometry) -> bool {
+    T::SAME || half_sums::<I, T>(g)
+}
+
+/// Bytes of a number as the leaf kernel reads it.
+fn lane<I: Isa, T: Float>(g: &ConvGeometry) -> usize {
+    if half_sums::<I, T>(g) { 2 } else { 4 }
+}
+
 /// Whether [`run`] takes this convolution.
 pub(super) fn supports<I: Isa, T: Float>(conv: &Conv<'_>) -> bool {
     T::weights(&conv.weights).is_some() && access::<I>(&conv.geometry).is_some()
 }
 
-/// Whether the leaf kernel can apply an activation.
-fn limits(activation: Activation) -> Option<[f32; 2]> {
-    match activation {
+/// The clamp with which the leaf kernel applies an activation, if it can.
+fn limits<I: Isa, T: Float>(conv: &Conv<'_>) -> Option<[f32; 2]> {
+    match conv.activation {
         Activation::None => Some([f32::NEG_INFINITY, f32::INFINITY]),
+        Activation::Gelu if half_sums::<I, T>(&conv.geometry) => Some([f32::NEG_INFINITY, f32::INFINITY]),
         Activation::Clamp { lo, hi } => Some([lo, hi]),
         _ => None,
     }
@@ -111,9 +137,9 @@ fn staged(g: &ConvGeometry) -> usize {
 }
 
 /// Pixels of a pointwise convolution that are worked on together: whole tiles of 12 pixels and two blocks, or 16 and one.
-fn part(g: &ConvGeometry, output: Shape) -> usize {
+fn part<I: Isa, T: Float>(g: &ConvGeometry, output: Shape) -> usize {
     let tile = if g.output_channels / g.groups > 16 { 12 } else { 16 };
-    (CHUNK / g.input_channels).next_multiple_of(tile).min(output.height * output.width)
+    (4 * CHUNK / lane::<I, T>(g) / g.input_channels).next_multiple_of(tile).min(output.height * output.width)
 }
 
 /// Most output channels that the leaf kernel computes at once.
@@ -121,8 +147,8 @@ fn tile_channels<I: Isa>(g: &ConvGeometry) -> usize {
     if g.depthwise() { 16 } else { 16 * I::FLOAT_BLOCKS }
 }
 
-fn plan<I: Isa>(g: &ConvGeometry, output: Shape) -> StagePlan {
-    let pitch = staged(g) * 4;
+fn plan<I: Isa, T: Float>(g: &ConvGeometry, output: Shape) -> StagePlan {
+    let pitch = staged(g) * lane::<I, T>(g);
     let plan = StagePlan::new(&g.window, output, pitch, false);
     if access::<I>(g) == Some(Access::Pairs) {
         plan.paired(usize::from(g.window.stride[1]) * pitch)
@@ -134,12 +160,13 @@ fn plan<I: Isa>(g: &ConvGeometry, output: Shape) -> StagePlan {
 /// Scratch of [`run`].
 pub(super) fn scratch_bytes<I: Isa, T: Float>(conv: &Conv<'_>, output: Shape) -> usize {
     let g = &conv.geometry;
+    let part = part::<I, T>(g, output);
     let (rows, pixels) = match access::<I>(g) {
-        Some(Access::Direct) if T::SAME => (0, part(g, output)),
-        Some(Access::Direct) => (part(g, output) * g.input_channels * 4, part(g, output)),
-        _ => (plan::<I>(g, output).bytes(), output.width),
+        Some(Access::Direct) if in_place::<I, T>(g) => (0, part),
+        Some(Access::Direct) => (part * g.input_channels * 4, part),
+        _ => (plan::<I, T>(g, output).bytes(), output.width),
     };
-    let waiting = if limits(conv.activation).is_none() { pixels * tile_channels::<I>(g) * 4 } else { 0 };
+    let waiting = if limits::<I, T>(conv).is_none() { pixels * tile_channels::<I>(g) * 4 } else { 0 };
     Arena::size(rows) + Arena::size(waiting) + 64
 }
 
@@ -166,14 +193,15 @@ pub(super) fn run<I: Isa, T: Float>(
     let (groups, outputs) = if depthwise { (1, g.output_channels) } else { (g.groups, outputs) };
     let blocks = outputs.div_ceil(16);
     let block_len = kh * kw * inputs * 16;
-    let fused = limits(conv.activation);
+    let fused = limits::<I, T>(conv);
     let size = size_of::<T>();
 
     let mut arena = Arena::new(scratch);
-    let plan = plan::<I>(g, out.shape());
-    let part = part(g, out.shape());
+    let (sums, lane) = (half_sums::<I, T>(g), lane::<I, T>(g));
+    let plan = plan::<I, T>(g, out.shape());
+    let part = part::<I, T>(g, out.shape());
     let (rows, waiting) = match access {
-        Access::Direct if T::SAME => (0, part),
+        Access::Direct if in_place::<I, T>(g) => (0, part),
         Access::Direct => (part * g.input_channels * 4, part),
         _ => (plan.bytes(), width),
     };
@@ -185,7 +213,7 @@ pub(super) fn run<I: Isa, T: Float>(
 
     // Computes one row of output pixels from `taps` for some blocks of a group. Where the leaf kernel cannot apply the
     // activation, these few channels wait in the L1 cache for it.
-    let leaf = |group: usize, parts: Range<usize>, taps: &[*const f32], step, pixels, to: *mut T| {
+    let leaf = |group: usize, parts: Range<usize>, taps: &[*const u8], step, pixels, to: *mut T| {
         let first = parts.start;
         let slot = (group * blocks + first) * 16;
         let channel = group * outputs + first * 16;
@@ -213,6 +241,7 @@ pub(super) fn run<I: Isa, T: Float>(
             out: target,
             out_pixel: pitch,
             channels,
+            gelu: sums && conv.activation == Activation::Gelu,
             limits: fused.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]),
         };
         // SAFETY: the token's existence proves the instructions. A run of `depth` numbers at each tap for every pixel lies
@@ -222,6 +251,8 @@ pub(super) fn run<I: Isa, T: Float>(
         unsafe {
             if depthwise {
                 I::depthwise_float(&row);
+            } else if sums {
+                I::gemm_half(&row, parts.len());
             } else {
                 I::gemm_float(&row, parts.len());
             }
@@ -235,7 +266,7 @@ pub(super) fn run<I: Isa, T: Float>(
     let most = if depthwise { 1 } else { I::FLOAT_BLOCKS };
     let tiles = blocks.div_ceil(most);
     let tile = |i: usize| blocks * i / tiles..blocks * (i + 1) / tiles;
-    let copy = T::load::<I>();
+    let copy = if sums { copy_halves } else { T::load::<I>() };
 
     if access == Access::Direct {
         let (from, to) = (source.layout(), out.layout());
@@ -253,14 +284,14 @@ pub(super) fn run<I: Isa, T: Float>(
                 let n = part.min(pixels - x);
                 let first = source.ptr(y * sy, 0).wrapping_add(x * pitch);
                 let at = out.ptr(y, 0).wrapping_add(x * to.pixel);
-                let (mut wide, mut step) = (first.cast(), pitch);
-                if !T::SAME {
-                    (wide, step) = (memory.as_ptr().cast::<f32>(), g.input_channels);
+                let (mut start, mut step) = (first.cast::<u8>(), pitch);
+                if !in_place::<I, T>(g) {
+                    (start, step) = (memory.as_ptr(), g.input_channels);
                     // SAFETY: n pixels of the view; the scratch holds as many.
                     unsafe { copy(first.cast(), pitch * size, memory.as_mut_ptr(), step * 4, n, step) };
                 }
                 for (group, t) in (0..groups).flat_map(|g| (0..tiles).map(move |t| (g, t))) {
-                    leaf(group, tile(t), &[wide.wrapping_add(group * inputs)], step, n, at);
+                    leaf(group, tile(t), &[start.wrapping_add(group * inputs * lane)], step, n, at);
                 }
             }
         }
@@ -275,7 +306,7 @@ pub(super) fn run<I: Isa, T: Float>(
         let rows = if groups == 1 { units.clone() } else { y..y + 1 };
         for group in 0..groups {
             let channels = Channels { source, first: group * inputs, count };
-            // SAFETY: the group's channels are inside the pixel, and the pitch is 4 bytes for each.
+            // SAFETY: the group's channels are inside the pixel, and the pitch is `lane` bytes for each.
             let mut stage = unsafe { Stage::new::<I>(plan, memory, channels, w.pad[1], 0, copy) };
             for y in rows.clone() {
                 let mut taps = [core::ptr::null(); MAX_TAPS];
@@ -283,7 +314,7 @@ pub(super) fn run<I: Isa, T: Float>(
                 for ky in 0..kh {
                     let row = stage.row((y * sy + ky * dy) as isize - isize::from(w.pad[0]));
                     for kx in 0..if access == Access::Pixels { kw } else { 1 } {
-                        taps[n] = row.wrapping_add(plan.column(kx * dx)).cast::<f32>();
+                        taps[n] = row.wrapping_add(plan.column(kx * dx));
                         n += 1;
                     }
                 }
@@ -291,7 +322,7 @@ pub(super) fn run<I: Isa, T: Float>(
                     let parts = tile(t);
                     let mut taps = taps;
                     if depthwise {
-                        taps[..n].iter_mut().for_each(|p| *p = p.wrapping_add(parts.start * 16));
+                        taps[..n].iter_mut().for_each(|p| *p = p.wrapping_add(parts.start * 64));
                     }
                     leaf(group, parts, &taps[..n], sx * count * pair, width, out.ptr(y, 0));
                 }

@@ -98,7 +98,7 @@ pub(super) fn run<I: Isa, T: Float>(
             for (head, tile) in (0..heads).flat_map(|h| (0..tiles).map(move |t| (h, t))) {
                 let (first, end) = (blocks * tile / tiles, blocks * (tile + 1) / tiles);
                 let row = FloatRow {
-                    taps: &[rows.add(head * terms).cast_const()],
+                    taps: &[rows.add(head * terms).cast_const().cast()],
                     depth: terms,
                     step: heads * terms,
                     pixels: count,
@@ -113,6 +113,7 @@ pub(super) fn run<I: Isa, T: Float>(
                     out: results.add(head * head_pitch + first * 16).cast(),
                     out_pixel: row_pitch,
                     channels: (columns - first * 16).min((end - first) * 16),
+                    gelu: false,
                     limits: [f32::NEG_INFINITY, f32::INFINITY],
                 };
                 I::gemm_float(&row, end - first);

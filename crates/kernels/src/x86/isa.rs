@@ -27,6 +27,8 @@ pub(super) trait Isa: 'static {
     const PAIRS: bool;
     /// Kernel widths and horizontal strides that [`Self::depthwise_plane`] knows.
     const PLANES: &'static [(u8, u8)];
+    /// Whether there is a [`Self::gemm_half`].
+    const HALF_SUMS: bool;
 
     /// Multiplies a row; `blocks` is at most [`Self::BLOCKS`].
     ///
@@ -160,6 +162,13 @@ pub(super) trait Isa: 'static {
     /// The CPU has the instructions. For every pixel, each tap has `depth` readable numbers; weights and bias cover `blocks`
     /// blocks; `channels` elements of every output pixel may be written; nothing overlaps the output.
     unsafe fn gemm_float(row: &FloatRow<'_>, blocks: usize);
+
+    /// Multiplies a row of half-precision numbers, an even number of them at each tap, and adds up short runs of products in
+    /// half precision; `blocks` is at most [`Self::FLOAT_BLOCKS`].
+    ///
+    /// # Safety
+    /// As for [`Self::gemm_float`], of half-precision numbers.
+    unsafe fn gemm_half(row: &FloatRow<'_>, blocks: usize);
 
     /// Filters a row of one block of 16 channels.
     ///

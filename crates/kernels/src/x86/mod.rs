@@ -41,7 +41,7 @@ use fusionproxy_format::{DType, Op, ResizeMode};
 use half::f16;
 
 pub use avx2::{Avx2, AvxVnni};
-pub use avx512::Avx512Vnni;
+pub use avx512::{Avx512Fp16, Avx512Vnni};
 
 use crate::{Backend, Call, Shape, Src, scalar};
 
@@ -189,6 +189,10 @@ macro_rules! backend {
                 reduce::sum_rows::<Self>(image, rows, sums, scratch);
             }
 
+            fn half_sums(&self) -> bool {
+                <Self as isa::Isa>::HALF_SUMS
+            }
+
             fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
                 let eight_bit = dtype == DType::U8;
                 match op {
@@ -221,6 +225,7 @@ macro_rules! backend {
     };
 }
 
+backend!(Avx512Fp16, "x86_64-avx512fp16");
 backend!(Avx512Vnni, "x86_64-avx512vnni");
 backend!(AvxVnni, "x86_64-avxvnni");
 backend!(Avx2, "x86_64-avx2");
@@ -229,10 +234,12 @@ backend!(Avx2, "x86_64-avx2");
 #[cfg(any(test, feature = "std"))]
 pub fn backends() -> impl Iterator<Item = &'static dyn Backend> {
     use std::sync::OnceLock;
+    static AVX512_FP16: OnceLock<Option<Avx512Fp16>> = OnceLock::new();
     static AVX512_VNNI: OnceLock<Option<Avx512Vnni>> = OnceLock::new();
     static AVX_VNNI: OnceLock<Option<AvxVnni>> = OnceLock::new();
     static AVX2: OnceLock<Option<Avx2>> = OnceLock::new();
     let backends = [
+        AVX512_FP16.get_or_init(Avx512Fp16::detect).as_ref().map(|b| b as &dyn Backend),
         AVX512_VNNI.get_or_init(Avx512Vnni::detect).as_ref().map(|b| b as &dyn Backend),
         AVX_VNNI.get_or_init(AvxVnni::detect).as_ref().map(|b| b as &dyn Backend),
         AVX2.get_or_init(Avx2::detect).as_ref().map(|b| b as &dyn Backend),

@@ -126,6 +126,22 @@ pub(super) unsafe fn copy_floats(
     unsafe { copy_pixels(from, from_pitch, to, to_pitch, pixels, len * 4) }
 }
 
+/// [`copy_pixels`] of `len` half-precision numbers a pixel.
+///
+/// # Safety
+/// That of [`copy_pixels`].
+pub(super) unsafe fn copy_halves(
+    from: *const u8,
+    from_pitch: usize,
+    to: *mut u8,
+    to_pitch: usize,
+    pixels: usize,
+    len: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { copy_pixels(from, from_pitch, to, to_pitch, pixels, len * 2) }
+}
+
 /// Copies pixels: source, its pitch, target, its pitch, pixels, elements of a pixel; pitches in bytes. The safety
 /// contract is that of [`copy_pixels`].
 pub(super) type CopyPixels = unsafe fn(*const u8, usize, *mut u8, usize, usize, usize);

@@ -2,10 +2,13 @@
 
 use core::ops::Range;
 
-use fusionproxy_format::{DType, Op, Quant};
-use fusionproxy_kernels::{Backend, Call, Layout, Operand, reads};
+use fusionproxy_format::{Activation, DType, Op, Quant};
+use fusionproxy_kernels::{Backend, Call, Layout, Operand, Scalar, reads};
+use half::f16;
 
-use super::{OwnedOp, Tensor};
+use super::owned::{pack_float, slots};
+use super::tensor::value;
+use super::{OwnedFinish, OwnedOp, OwnedWeights, Tensor};
 
 #[derive(Debug)]
 pub struct Case {
@@ -25,6 +28,28 @@ impl Case {
     /// If the backend writes outside of the output's elements.
     pub fn run(&self, backend: &dyn Backend) -> Vec<u32> {
         self.run_parts(backend, &[])
+    }
+
+    /// For each element of a convolution's output, the sum of the magnitudes of the products that it is a sum of.
+    pub fn magnitudes(&self) -> Option<Vec<f64>> {
+        let OwnedOp::Conv { transposed: false, geometry, plain, bias, scale, .. } = &self.op else {
+            return None;
+        };
+        let plain: Vec<f64> = plain.iter().map(|w| w.abs()).collect();
+        let weights = pack_float(geometry, &plain, f16::from_f64);
+        let op = OwnedOp::Conv {
+            transposed: false,
+            geometry: *geometry,
+            plain,
+            bias: vec![0.0; bias.len()],
+            scale: scale.clone(),
+            packed: OwnedWeights::F16 { weights, bias: slots(geometry, |_| 0.0) },
+            activation: Activation::None,
+            finish: OwnedFinish::NONE,
+        };
+        let inputs = self.inputs.iter().map(Tensor::magnitudes).collect();
+        let bits = Self { op, inputs, ..*self }.run(&Scalar::ALL);
+        Some(bits.into_iter().map(|bits| value(self.output_dtype, bits)).collect())
     }
 
     /// As [`Self::run`], the units split before each of `cuts`, which are taken modulo their number. The last part runs

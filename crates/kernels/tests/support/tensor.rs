@@ -129,6 +129,17 @@ impl Tensor {
         }
     }
 
+    /// The magnitudes of its elements.
+    pub fn magnitudes(&self) -> Self {
+        let tensor = Self::new(self.dtype, self.layout, self.quant, 0);
+        let Shape { height, width, channels } = self.shape();
+        for i in 0..height * width * channels {
+            let (y, x, c) = (i / (width * channels), i / channels % width, i % channels);
+            tensor.set(y, x, c, self.get(y, x, c).abs());
+        }
+        tensor
+    }
+
     /// Bits of all elements in NHWC order.
     pub fn all_bits(&self) -> Vec<u32> {
         (0..self.shape().height).flat_map(|y| self.row_bits(y)).collect()

@@ -125,7 +125,7 @@ unsafe fn tile<const P: usize, const HALF: bool, const DEPTHWISE: bool>(row: &Fl
         let mut acc = [bias; P];
         let mut at = 0;
         for tap in row.taps {
-            let mut from = tap.add(x * row.step);
+            let mut from = tap.cast::<f32>().add(x * row.step);
             if DEPTHWISE {
                 let w = load::<HALF>(row.weights, at);
                 for (p, acc) in acc.iter_mut().enumerate() {

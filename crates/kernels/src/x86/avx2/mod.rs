@@ -52,6 +52,7 @@ macro_rules! isa {
             const FLOAT_BLOCKS: usize = 1;
             const PAIRS: bool = false;
             const PLANES: &'static [(u8, u8)] = &[];
+            const HALF_SUMS: bool = false;
 
             unsafe fn gemm(row: &GemmRow<'_>, _: usize) {
                 // SAFETY: the caller keeps the contract of `Isa::gemm`; there is one block.
@@ -96,6 +97,10 @@ macro_rules! isa {
             unsafe fn gemm_float(row: &FloatRow<'_>, _: usize) {
                 // SAFETY: the caller keeps the contract of `Isa::gemm_float`.
                 unsafe { float::gemm(row) }
+            }
+
+            unsafe fn gemm_half(_: &FloatRow<'_>, _: usize) {
+                unreachable!("HALF_SUMS is not set");
             }
 
             #[target_feature(enable = "avx2,fma,f16c")]

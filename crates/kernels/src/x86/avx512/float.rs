@@ -28,7 +28,7 @@ unsafe fn load<const HALF: bool>(from: *const u8, at: usize) -> __m512 {
 /// They can be written.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
-unsafe fn store<const HALF: bool>(row: &FloatRow<'_>, at: usize, mask: __mmask16, v: __m512) {
+pub(super) unsafe fn store<const HALF: bool>(row: &FloatRow<'_>, at: usize, mask: __mmask16, v: __m512) {
     let v = _mm512_max_ps(_mm512_set1_ps(row.limits[0]), v);
     let v = _mm512_min_ps(_mm512_set1_ps(row.limits[1]), v);
     // SAFETY: the caller's promise, and the mask.
@@ -44,7 +44,7 @@ unsafe fn store<const HALF: bool>(row: &FloatRow<'_>, at: usize, mask: __mmask16
 
 /// The lanes of block `b` that are channels.
 #[inline]
-fn lanes(channels: usize, b: usize) -> __mmask16 {
+pub(super) fn lanes(channels: usize, b: usize) -> __mmask16 {
     0xffff >> (16 - (channels - b * 16).min(16))
 }
 
@@ -131,6 +131,7 @@ unsafe fn tiles<const N: usize, const L: usize, const B: usize, const HALF: bool
             let mut acc = [[bias; L]; N];
             let mut weights = row.weights;
             for tap in row.taps {
+                let tap = tap.cast::<f32>();
                 let mut lines = core::array::from_fn::<_, N, _>(|i| tap.wrapping_add((x + i * L) * step));
                 let mut left = row.depth;
                 while left >= 4 {
@@ -184,6 +185,7 @@ unsafe fn pairs<const N: usize, const L: usize, const HALF: bool>(
             let mut acc = [[bias; L]; N];
             let mut weights = row.weights;
             for tap in row.taps {
+                let tap = tap.cast::<f32>();
                 let mut lines = core::array::from_fn::<_, N, _>(|i| tap.wrapping_add((x + i * L) * row.step));
                 for _ in 0..row.depth {
                     lines = lines.map(opaque);
@@ -262,7 +264,7 @@ unsafe fn columns<const P: usize, const W: usize, const S: usize, const HALF: bo
         for x in (x..x + count * P).step_by(P) {
             let mut acc = [bias; P];
             for (t, taps) in row.taps.chunks_exact(W).enumerate() {
-                let from = opaque(taps[0].add(x * row.step));
+                let from = opaque(taps[0].cast::<f32>().add(x * row.step));
                 let mut w = [_mm512_setzero_ps(); W];
                 for (i, w) in w.iter_mut().enumerate() {
                     *w = load::<HALF>(row.weights, (t * W + i) * row.tap_stride);
