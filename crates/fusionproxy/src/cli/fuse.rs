@@ -174,7 +174,7 @@ fn folders(args: &Args, job: &Job<'_>) -> Result<()> {
         } else {
             match job.fuse(&pair.visible, &pair.infrared, &output) {
                 Ok(outcome) => outcome,
-                Err(error) => Outcome::Failed { error: format!("{error:#}") },
+                Err(error) => Outcome::Failed { error: super::in_one_line(&error) },
             }
         };
         match &outcome {

@@ -73,10 +73,23 @@ pub fn main() -> ExitCode {
     match run(Args::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", in_one_line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes. Typed errors say their cause themselves, for callers that print nothing else: it is not said
+/// twice.
+fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |mut line, cause| {
+        let cause = cause.to_string();
+        if !line.ends_with(&cause) {
+            line += ": ";
+            line += &cause;
+        }
+        line
+    })
 }
 
 /// `println!` panics where nobody reads any more (`fusionproxy plan net.fpx | head`), or the disk is full. The signal that

@@ -32,7 +32,7 @@ impl Run {
         serde_json::from_str(&self.stdout).expect("JSON")
     }
 
-    /// Asserts that it failed with one error line that holds all of `words`, without a panic.
+    /// Asserts that it failed with one error line that holds all of `words`, nothing twice, without a panic.
     pub(crate) fn fails_with(&self, words: &[&str]) {
         assert!(!self.ok, "succeeded: {}", self.stdout);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
@@ -40,6 +40,11 @@ impl Run {
         let last = errors.last().unwrap_or_else(|| panic!("no error line in {}", self.stderr));
         for word in words {
             assert!(self.stderr.contains(word), "`{word}` is not in: {last}");
+        }
+        for line in errors {
+            let parts: Vec<&str> = line.split(": ").filter(|p| p.len() > 12).collect();
+            let twice = parts.iter().enumerate().find(|(i, p)| parts[..*i].contains(p));
+            assert!(twice.is_none(), "a cause is told twice: {line}");
         }
     }
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use indicatif::ProgressBar;
 
 use super::ours::Ours;
+use crate::cli::in_one_line;
 
 /// Our own name among the runtimes.
 pub(super) const OURS: &str = "fusionproxy";
@@ -61,8 +62,10 @@ pub(super) fn interleave(entries: &mut Vec<Entry<'_>>, frames: usize, bar: &Prog
             let mut warm = Vec::with_capacity(1);
             let run = e.contender.run(1, &mut warm).and_then(|()| e.contender.run(TURN, &mut e.times));
             bar.inc(1);
-            run.map_err(|error| lost.push(format!("{} {} is lost: {error:#}", e.runtime, e.precision)))
-                .is_ok()
+            run.map_err(|error| {
+                lost.push(format!("{} {} is lost: {}", e.runtime, e.precision, in_one_line(&error)))
+            })
+            .is_ok()
         });
     }
     lost

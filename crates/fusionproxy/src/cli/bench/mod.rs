@@ -21,7 +21,7 @@ use self::ours::{Ours, Prepared};
 use self::peer::{Peer, Work};
 use self::row::{Row, psnr};
 use super::networks::{self, Network, PRECISIONS, Student};
-use super::{Size, pairs, synthetic, write};
+use super::{Size, in_one_line, pairs, synthetic, write};
 use crate::{Pool, best_backend};
 
 /// Time the students beside other runtimes and the limits of this machine.
@@ -170,9 +170,10 @@ fn measure(
                 }
                 Err(error) => bar.suspend(|| {
                     eprintln!(
-                        "notice: {} {precision} of {} is not measured: {error:#}",
+                        "notice: {} {precision} of {} is not measured: {}",
                         peer.name(),
-                        student.name
+                        student.name,
+                        in_one_line(&error)
                     );
                 }),
             }
@@ -187,7 +188,9 @@ fn measure(
             Ok(row) => rows.push(row),
             Err(error) if e.runtime == OURS => return Err(error),
             Err(error) => {
-                bar.suspend(|| eprintln!("notice: {} {} is lost: {error:#}", e.runtime, e.precision));
+                bar.suspend(|| {
+                    eprintln!("notice: {} {} is lost: {}", e.runtime, e.precision, in_one_line(&error))
+                });
             }
         }
     }

@@ -16,7 +16,7 @@ use self::detector::Detector;
 use self::row::{Judge, Row};
 use super::frame::Runner;
 use super::networks::{self, Network, PRECISIONS, Student};
-use super::{pairs, write};
+use super::{in_one_line, pairs, write};
 use crate::Pool;
 
 /// Judge the students on a folder of pairs: distance to a reference, fusion metrics, a frozen detector.
@@ -172,9 +172,10 @@ fn reference(
     let (student, why) = match asked {
         Ok(student) if usable(&student) => (Some(student), None),
         Ok(_) => (students.iter().find(|s| usable(s)).cloned(), Some("has no ONNX network here".to_owned())),
-        Err(error) => {
-            (students.iter().find(|s| usable(s)).cloned(), Some(format!("is not released ({error:#})")))
-        }
+        Err(error) => (
+            students.iter().find(|s| usable(s)).cloned(),
+            Some(format!("is not released ({})", in_one_line(&error))),
+        ),
     };
     if let Some(why) = why {
         let instead = student.as_ref().map_or_else(
