@@ -50,4 +50,4 @@ pub use parallel::{Inline, Workers, run};
 #[cfg(feature = "std")]
 pub use pool::Pool;
 pub use reach::{Reach, by_rows, reads};
-pub use view::{Dst, Element, Layout, Src, cells_of};
+pub use view::{Dst, Element, Layout, Src, cells_of, get_cells, set_cells};

@@ -56,6 +56,21 @@ pub fn cells_of<T: Element>(bytes: &[Cell<u8>]) -> Option<&[Cell<T>]> {
     Some(unsafe { core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) })
 }
 
+/// Copies bytes into cells, as many as both have. By [`Cell::set`] it would be byte by byte wherever the compiler cannot tell
+/// that they do not overlap.
+pub fn set_cells(to: &[Cell<u8>], from: &[u8]) {
+    let n = to.len().min(from.len());
+    // SAFETY: n bytes of each, which may be written through cells; overlapping or not, `copy` moves them.
+    unsafe { core::ptr::copy(from.as_ptr(), to.as_ptr().cast_mut().cast(), n) }
+}
+
+/// Copies cells into bytes, as many as both have; see [`set_cells`].
+pub fn get_cells(from: &[Cell<u8>], to: &mut [u8]) {
+    let n = to.len().min(from.len());
+    // SAFETY: as there; a cell has the layout of its byte.
+    unsafe { core::ptr::copy(from.as_ptr().cast(), to.as_mut_ptr(), n) }
+}
+
 /// Shape and strides of a view, in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use fusionproxy_core::align::Warp;
 use fusionproxy_core::colour::{self, luma_of};
-use fusionproxy_core::executor::{Executor, Visible};
+use fusionproxy_core::executor::{Executor, Moved, Visible};
 use fusionproxy_core::frame::{
     FrameInfo, InfraredFormat, InfraredFrame, MAX_SIDE, Plane, RgbImage, VisibleFormat, VisibleFrame,
 };
@@ -345,7 +345,16 @@ impl Session {
         } else {
             Plane::new(w, h, w, b.input).map_err(frame)?.into()
         };
-        self.executor.run(input, thermal, b.output, w * channels).map_err(frame)?;
+        let moved = self.executor.backend().strip.as_ref().map(|strip| {
+            let [visible, infrared] = if resume { [0..0, 0..0] } else { strip.images.clone() };
+            let fused = if self.exchanges > 0 { 0..0 } else { rows.clone() };
+            Moved { visible, infrared, fused }
+        });
+        match moved {
+            Some(moved) => self.executor.run_rows(input, thermal, b.output, w * channels, &moved),
+            None => self.executor.run(input, thermal, b.output, w * channels),
+        }
+        .map_err(frame)?;
         if self.exchanges > 0 {
             return Ok(());
         }
@@ -396,12 +405,17 @@ impl Session {
         let words = InfraredFrame::new(format, iw, ih, format.row_bytes(iw), b.infrared, FrameInfo::STILL)
             .map_err(frame)?;
         self.gain.observe(&words, if afresh { Follow::Afresh } else { Follow::Smoothly });
+        let rows = self.executor.backend().strip.as_ref().map_or(0..h, |strip| {
+            // Below the frame its last row is repeated.
+            let [_, rows] = &strip.images;
+            rows.start.min(h - 1)..rows.end.min(h)
+        });
         if let Some(warp) = &self.warp {
             self.gain.apply(&words, 0..ih, b.thermal, iw).map_err(frame)?;
             let thermal = Plane::new(iw, ih, iw, b.thermal).map_err(frame)?;
-            warp.run(&thermal, 0..h, b.aligned, w).map_err(frame)
+            warp.run(&thermal, rows.clone(), &mut b.aligned[rows.start * w..], w).map_err(frame)
         } else {
-            self.gain.apply(&words, 0..ih, b.aligned, iw).map_err(frame)
+            self.gain.apply(&words, rows.clone(), &mut b.aligned[rows.start * w..], w).map_err(frame)
         }
     }
 

@@ -3,7 +3,8 @@
 //! Each instance has the whole network's arena, but computes, of every tensor, only the rows that its strip of the fused
 //! image needs in the end: its own, and those around them that windows reach. So the bytes are those of the whole frame.
 //! A mean over space needs every row of its input. There an instance stops: it has added up the rows that are its own, the
-//! instances exchange their sums, and it goes on. Nothing of this needs shared memory.
+//! instances exchange their sums, and it goes on. Means further on whose inputs are there already are added up at the same
+//! stop, because the instances wait for one another at each. Nothing of this needs shared memory.
 //!
 //! The executor runs whole operators. [`Part`] stands between it and the kernels and passes on the rows that are needed, and
 //! the executor is run once for each stretch between exchanges.
@@ -13,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fusionproxy_core::plan::{Placement, Plan};
 use fusionproxy_format::{Axis, DType, Op, OpEntry, ReduceKind, TensorId};
-use fusionproxy_kernels::scalar::{finish_sums, sum_rows};
+use fusionproxy_kernels::scalar::finish_sums;
 use fusionproxy_kernels::{Backend, Call, Layout, Shape, Src, reads};
 
 /// What a strip does with one of the executor's calls.
@@ -21,8 +22,19 @@ use fusionproxy_kernels::{Backend, Call, Layout, Shape, Src, reads};
 struct Work {
     /// Rows of the output to be computed.
     rows: Range<usize>,
-    /// A mean or sum over space: the rows of its input that this strip adds up.
-    sums: Option<Range<usize>>,
+    /// A mean or sum over space.
+    sums: Option<Sums>,
+}
+
+/// What is added up for a mean or sum over space.
+#[derive(Clone, Debug)]
+struct Sums {
+    /// The rows of its input that this strip adds up.
+    rows: Range<usize>,
+    /// The exchange that they take part in.
+    exchange: usize,
+    /// Their places among all sums, one a channel.
+    at: Range<usize>,
 }
 
 /// How far the calls of a frame have come.
@@ -32,9 +44,11 @@ struct Progress {
     next: usize,
     /// Calls that are done.
     done: usize,
+    /// Exchanges that are done.
+    exchanged: usize,
     /// Whether an exchange is due.
     waits: bool,
-    /// The sums that are exchanged, one a channel.
+    /// The sums of all exchanges.
     sums: Vec<i32>,
 }
 
@@ -42,10 +56,14 @@ struct Progress {
 #[derive(Debug)]
 pub(crate) struct Strip {
     work: Vec<Work>,
+    /// The sums of each exchange.
+    exchanges: Vec<Range<usize>>,
     /// Rows of the fused frame.
     pub(crate) writes: Range<usize>,
     /// Rows of the visible frame.
     pub(crate) reads: Range<usize>,
+    /// Rows of the images that the network reads, those of the padded frame.
+    pub(crate) images: [Range<usize>; 2],
     progress: Mutex<Progress>,
 }
 
@@ -65,14 +83,6 @@ impl Strip {
         let own = cut(index)..cut(index + 1);
         let artifact = plan.artifact();
         let place = |id| plan.placement(id).ok_or("a tensor has no place");
-        for id in [artifact.visible(), artifact.infrared()] {
-            // The images are loaded again with every stretch: nothing else may lie in their places.
-            if place(id)?.last + 1 < artifact.op_count() {
-                return Err(
-                    "the network does not compose its images last, so not in strips: use one worker".into()
-                );
-            }
-        }
         let mut needed = vec![0..0; artifact.tensor_count()];
         needed[usize::from(artifact.fused())] = own.clone();
         let mut work = Vec::new();
@@ -83,10 +93,11 @@ impl Strip {
             if rows.is_empty() {
                 share.rows = 0..0;
             } else if let Some(input) = exchanged(entry) {
-                let height = place(input)?.layout.shape.height;
-                let part = own.start * height / padded..own.end * height / padded;
+                let shape = place(input)?.layout.shape;
+                let part = own.start * shape.height / padded..own.end * shape.height / padded;
                 join(&mut needed[usize::from(input)], &part);
-                share.sums = Some(part);
+                // The exchange and the places follow below.
+                share.sums = Some(Sums { rows: part, exchange: 0, at: 0..shape.channels });
             } else {
                 spread(plan, entry, &rows, &mut needed)?;
             }
@@ -96,31 +107,40 @@ impl Strip {
             }
         }
         work.reverse();
+        let exchanges = group(plan, &mut work)?;
         let inside = |rows: &Range<usize>| rows.start.min(height)..rows.end.min(height);
         // Below the frame its last row is repeated.
         let visible = inside(&needed[usize::from(artifact.visible())]);
         let reads = visible.start.min(own.start).min(height - 1)..visible.end.max(own.end).min(height);
-        Ok(Self { work, writes: inside(&own), reads, progress: Mutex::default() })
+        let images = [artifact.visible(), artifact.infrared()].map(|id| needed[usize::from(id)].clone());
+        let sums = vec![0; exchanges.last().map_or(0, |e| e.end)];
+        let progress = Mutex::new(Progress { sums, ..Progress::default() });
+        Ok(Self { work, exchanges, writes: inside(&own), reads, images, progress })
     }
 
     /// Number of exchanges in a frame.
     pub(crate) fn exchanges(&self) -> usize {
-        self.work.iter().filter(|w| w.sums.is_some()).count()
+        self.exchanges.len()
     }
 
     /// Begins a frame, or goes on after an exchange.
     pub(crate) fn begin(&self, resume: bool) {
         let mut progress = self.progress();
         progress.next = 0;
-        if !resume {
+        progress.waits = false;
+        if resume {
+            progress.exchanged += 1;
+        } else {
             progress.done = 0;
-            progress.waits = false;
+            progress.exchanged = 0;
         }
     }
 
     /// Hands `f` the sums of the exchange that is due.
     pub(crate) fn exchange<R>(&self, f: impl FnOnce(&mut [i32]) -> R) -> R {
-        f(&mut self.progress().sums)
+        let mut progress = self.progress();
+        let due = self.exchanges.get(progress.exchanged).cloned().unwrap_or(0..0);
+        f(&mut progress.sums[due])
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -132,27 +152,29 @@ impl Strip {
         let mut progress = self.progress();
         let index = progress.next;
         progress.next += 1;
-        let Some(work) = self.work.get(index).filter(|_| index == progress.done) else { return };
+        let Some(work) = self.work.get(index).filter(|_| index >= progress.done) else { return };
         match &work.sums {
+            Some(Sums { rows, exchange, at }) if *exchange >= progress.exchanged => {
+                progress.waits = true;
+                if *exchange == progress.exchanged
+                    && let Some(image) = call.source::<u8>(0)
+                {
+                    let sums = &mut progress.sums[at.clone()];
+                    sums.fill(0);
+                    kernels.sum_rows(&image, rows.clone(), sums, scratch);
+                }
+            }
+            // Everything else behind an exchange belongs to the next stretch.
+            _ if progress.waits => {}
+            Some(Sums { at, .. }) => {
+                finish_sums(call, &progress.sums[at.clone()]);
+                progress.done = index + 1;
+            }
             None => {
-                progress.done += 1;
+                progress.done = index + 1;
                 if !work.rows.is_empty() {
                     kernels.run(call, work.rows.clone(), scratch);
                 }
-            }
-            Some(rows) if !progress.waits => {
-                progress.waits = true;
-                progress.sums.clear();
-                progress.sums.resize(call.output_shape().channels, 0);
-                if let Some(image) = call.source::<u8>(0) {
-                    sum_rows(&image, rows.clone(), &mut progress.sums);
-                }
-            }
-            // Calls behind an exchange are no longer the next one, so this is the next stretch.
-            Some(_) => {
-                finish_sums(call, &progress.sums);
-                progress.waits = false;
-                progress.done += 1;
             }
         }
     }
@@ -164,6 +186,36 @@ fn exchanged(entry: &OpEntry<'_>) -> Option<TensorId> {
         Op::Reduce(r) if r.axis == Axis::Space && r.kind != ReduceKind::Max => entry.input(0),
         _ => None,
     }
+}
+
+/// Gives every mean and sum over space the first exchange at which its input is there, and gives the sums of each exchange.
+fn group(plan: &Plan<'_, '_>, work: &mut [Work]) -> Result<Vec<Range<usize>>, String> {
+    // Calls after which a tensor is there.
+    let mut ready = vec![0; plan.artifact().tensor_count()];
+    let mut exchanges: Vec<Range<usize>> = Vec::new();
+    let (mut next, mut first) = (0, 0);
+    for step in plan.steps() {
+        let entry = step.entry().ok_or("an operator is missing")?;
+        let inputs = (0..entry.inputs.len()).filter_map(|i| entry.input(i));
+        let there = inputs.map(|id| ready[usize::from(id)]).max().unwrap_or(0);
+        if step.is_elided() {
+            ready[usize::from(entry.output)] = there;
+            continue;
+        }
+        if let Some(sums) = work.get_mut(next).and_then(|w| w.sums.as_mut()) {
+            let end = exchanges.last().map_or(0, |e| e.end);
+            if exchanges.is_empty() || there > first {
+                exchanges.push(end..end);
+                first = next;
+            }
+            let last = exchanges.len() - 1;
+            *sums = Sums { rows: sums.rows.clone(), exchange: last, at: end..end + sums.at.len() };
+            exchanges[last].end = sums.at.end;
+        }
+        next += if matches!(entry.op, Op::Concat) { copies(plan, entry)? } else { 1 };
+        ready[usize::from(entry.output)] = next;
+    }
+    Ok(exchanges)
 }
 
 /// Adds the rows of every input that `rows` of the output need.

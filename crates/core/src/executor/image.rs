@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ops::Range;
 
 use fusionproxy_format::{DType, Quant};
-use fusionproxy_kernels::{Element, Layout};
+use fusionproxy_kernels::{Element, Layout, get_cells, set_cells};
 use half::f16;
 
 use super::memory::cells;
@@ -103,16 +103,20 @@ impl Load {
     ) -> Option<()> {
         let (at, layout) = (slot.offset, &slot.layout);
         match self {
-            Self::Byte => load_as(cells::<u8>(memory, at, layout)?, layout, image, rows, |v| v),
+            Self::Byte => load_as(cells::<u8>(memory, at, layout)?, layout, image, rows, set_cells),
             Self::U8(t) => {
-                load_as(cells::<u8>(memory, at, layout)?, layout, image, rows, |v| t[usize::from(v)])
+                load_as(cells::<u8>(memory, at, layout)?, layout, image, rows, each(|v| t[usize::from(v)]))
             }
             Self::F16(t) => {
-                load_as(cells::<f16>(memory, at, layout)?, layout, image, rows, |v| t[usize::from(v)])
+                load_as(cells::<f16>(memory, at, layout)?, layout, image, rows, each(|v| t[usize::from(v)]))
             }
-            Self::F32 => {
-                load_as(cells::<f32>(memory, at, layout)?, layout, image, rows, |v| f32::from(v) / 255.0)
-            }
+            Self::F32 => load_as(
+                cells::<f32>(memory, at, layout)?,
+                layout,
+                image,
+                rows,
+                each(|v| f32::from(v) / 255.0),
+            ),
         }
     }
 }
@@ -122,12 +126,18 @@ fn table<T>(f: impl Fn(u8) -> T) -> [T; 256] {
     core::array::from_fn(|v| f(v as u8))
 }
 
+/// Writes `f` of each byte.
+fn each<T>(f: impl Fn(u8) -> T) -> impl Fn(&[Cell<T>], &[u8]) {
+    move |to, from| to.iter().zip(from).for_each(|(o, v)| o.set(f(*v)))
+}
+
+/// `write` writes bytes as elements.
 fn load_as<T: Element, const C: usize>(
     cells: &[Cell<T>],
     layout: &Layout,
     image: &Image<'_, C>,
     rows: Range<usize>,
-    f: impl Fn(u8) -> T,
+    write: impl Fn(&[Cell<T>], &[u8]),
 ) -> Option<()> {
     let width = layout.shape.width;
     for y in rows {
@@ -136,20 +146,12 @@ fn load_as<T: Element, const C: usize>(
         let last = line.last_chunk::<C>()?;
         if layout.pixel == C {
             let (inner, margin) = out.get(..width * C)?.split_at_checked(line.len())?;
-            for (o, v) in inner.iter().zip(line) {
-                o.set(f(*v));
-            }
-            for pixel in margin.chunks_exact(C) {
-                for (o, v) in pixel.iter().zip(last) {
-                    o.set(f(*v));
-                }
-            }
+            write(inner, line);
+            margin.chunks_exact(C).for_each(|pixel| write(pixel, last));
         } else {
             let pixels = line.as_chunks::<C>().0.iter().chain(core::iter::repeat(last));
             for (out, pixel) in out.chunks(layout.pixel).take(width).zip(pixels) {
-                for (o, v) in out.iter().zip(pixel) {
-                    o.set(f(*v));
-                }
+                write(out, pixel);
             }
         }
     }
@@ -187,34 +189,41 @@ impl Store {
     ) -> Option<()> {
         let (at, layout) = (slot.offset, &slot.layout);
         match self {
-            Self::Byte => store_as(cells::<u8>(memory, at, layout)?, layout, rows, |v| v),
-            Self::U8(t) => store_as(cells::<u8>(memory, at, layout)?, layout, rows, |q| t[usize::from(q)]),
-            Self::F16 => {
-                store_as(cells::<f16>(memory, at, layout)?, layout, rows, |v| to_byte(to_f32(v) * 255.0))
+            Self::Byte => store_as(cells::<u8>(memory, at, layout)?, layout, rows, get_cells),
+            Self::U8(t) => {
+                store_as(cells::<u8>(memory, at, layout)?, layout, rows, every(|q| t[usize::from(q)]))
             }
-            Self::F32 => store_as(cells::<f32>(memory, at, layout)?, layout, rows, |v| to_byte(v * 255.0)),
+            Self::F16 => {
+                let round = every(|v| to_byte(to_f32(v) * 255.0));
+                store_as(cells::<f16>(memory, at, layout)?, layout, rows, round)
+            }
+            Self::F32 => {
+                store_as(cells::<f32>(memory, at, layout)?, layout, rows, every(|v| to_byte(v * 255.0)))
+            }
         }
     }
 }
 
+/// Reads `f` of every element.
+fn every<T: Copy>(f: impl Fn(T) -> u8) -> impl Fn(&[Cell<T>], &mut [u8]) {
+    move |from, to| to.iter_mut().zip(from).for_each(|(o, v)| *o = f(v.get()))
+}
+
+/// `read` reads elements as bytes.
 fn store_as<'o, T: Element>(
     cells: &[Cell<T>],
     layout: &Layout,
     rows: impl Iterator<Item = (usize, &'o mut [u8])>,
-    f: impl Fn(T) -> u8,
+    read: impl Fn(&[Cell<T>], &mut [u8]),
 ) -> Option<()> {
     let channels = layout.shape.channels;
     for (y, out) in rows {
         let line = cells.get(y % layout.ring * layout.row..)?;
         if layout.pixel == channels {
-            for (o, v) in out.iter_mut().zip(line) {
-                *o = f(v.get());
-            }
+            read(line, out);
         } else {
             for (out, pixel) in out.chunks_exact_mut(channels).zip(line.chunks(layout.pixel)) {
-                for (o, v) in out.iter_mut().zip(pixel) {
-                    *o = f(v.get());
-                }
+                read(pixel, out);
             }
         }
     }

@@ -42,6 +42,7 @@ mod memory;
 mod observe;
 
 use core::cell::Cell;
+use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use fusionproxy_kernels::{Backend, Band, Call, Lent, Phase, Workers, run};
@@ -55,6 +56,17 @@ use memory::Kept;
 pub use error::{ExecutorError, RunError};
 pub use image::Visible;
 pub use observe::{Moment, Observation, TensorReader};
+
+/// Which rows of its images a run moves, where the backend computes some rows of each operator only.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// Rows of the visible image that are loaded, of the padded frame's.
+    pub visible: Range<usize>,
+    /// The same of the infrared image.
+    pub infrared: Range<usize>,
+    /// Rows of the result that are stored, of the frame's.
+    pub fused: Range<usize>,
+}
 
 /// A planned network with its arena, its kernels and its workers.
 pub struct Executor<'a, 's, 'm, B, W: ?Sized> {
@@ -162,7 +174,23 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         let (height, width) = self.plan.frame_size();
         // The output is checked before anything is computed.
         drop(out_rows(0..height, height, width * self.fused_channels(), fused, stride)?);
-        self.forward(visible.into(), infrared, fused, stride, None)
+        self.forward(visible.into(), infrared, fused, stride, None, None)
+    }
+
+    /// As [`Self::run`] of a plan with [`crate::plan::Schedule::Whole`], moving no other rows than `moved`: what the arena has
+    /// from earlier runs stays there. For backends that compute some rows of each operator, or some operators.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_rows<'i>(
+        &mut self,
+        visible: impl Into<Visible<'i>>,
+        infrared: Plane<'_>,
+        fused: &mut [u8],
+        stride: usize,
+        moved: &Moved,
+    ) -> Result<(), RunError> {
+        self.forward(visible.into(), infrared, fused, stride, Some(moved), None)
     }
 
     /// As [`Self::run`] without output, calling `observe` before and after each operator, elided ones included: for
@@ -177,7 +205,7 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         infrared: Plane<'_>,
         observe: &mut dyn FnMut(Observation<'_>),
     ) -> Result<(), RunError> {
-        self.forward(visible.into(), infrared, &mut [], 1, Some(observe))
+        self.forward(visible.into(), infrared, &mut [], 1, None, Some(observe))
     }
 
     /// Channels of the fused image: 1 for luma, 3 for RGB.
@@ -214,6 +242,7 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
         infrared: Plane<'_>,
         fused: &mut [u8],
         stride: usize,
+        moved: Option<&Moved>,
         mut observe: Option<&mut Observer<'_>>,
     ) -> Result<(), RunError> {
         let plan = &self.plan;
@@ -240,7 +269,10 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
             self.arena.split_at_mut_checked(plan.kept_bytes()).ok_or(RunError::Interface)?;
         let cells = Cell::from_mut(&mut *kept).as_slice_of_cells();
         for (i, slot) in inputs.into_iter().enumerate().filter(|(_, slot)| !slot.ring) {
-            images.load(i, cells, slot, 0..slot.layout.shape.height).ok_or(RunError::Interface)?;
+            let all = 0..slot.layout.shape.height;
+            let rows =
+                moved.map_or(all.clone(), |m| if i == 0 { m.visible.clone() } else { m.infrared.clone() });
+            images.load(i, cells, slot, rows.start..rows.end.min(all.end)).ok_or(RunError::Interface)?;
         }
         for (steps, chain) in groups(plan) {
             if let Some(chain) = chain {
@@ -270,7 +302,9 @@ impl<'a, 's, 'm, B: Backend, W: Workers + ?Sized> Executor<'a, 's, 'm, B, W> {
             }
         }
         if !output.ring && !fused.is_empty() {
-            let rows = out_rows(0..height, height, width * output.layout.shape.channels, fused, stride)?;
+            let rows = moved.map_or(0..height, |m| m.fused.clone());
+            let fused = fused.get_mut(rows.start * stride..).unwrap_or_default();
+            let rows = out_rows(rows, height, width * output.layout.shape.channels, fused, stride)?;
             let cells = Cell::from_mut(kept).as_slice_of_cells();
             images.store.rows(cells, output, rows).ok_or(RunError::Interface)?;
         }

@@ -158,20 +158,19 @@ mod slide {
             let out = row.out.add(channel);
             let (mut first, mut second) = (column(0), column(1));
             let mut x = 0;
-            while x < pixels {
-                let third = column(x + 2);
-                let [a, b] = output([first, second, third]);
-                // A row of odd width ends with one pixel.
-                let pair = x + 1 < pixels;
-                let fourth = if pair { column(x + 3) } else { third };
-                let [c, d] = output([second, third, fourth]);
+            while x + 2 <= pixels {
+                let (third, fourth) = (column(x + 2), column(x + 3));
+                let ([a, b], [c, d]) = (output([first, second, third]), output([second, third, fourth]));
                 let v = finish.pack([a, b, c, d]);
                 v128_store64_lane::<0>(v, out.add(x * row.slide).cast());
-                if pair {
-                    v128_store64_lane::<1>(v, out.add((x + 1) * row.slide).cast());
-                }
+                v128_store64_lane::<1>(v, out.add((x + 1) * row.slide).cast());
                 (first, second) = (third, fourth);
                 x += 2;
+            }
+            // A row of odd width ends with one pixel.
+            if x < pixels {
+                let [a, b] = output([first, second, column(x + 2)]);
+                v128_store64_lane::<0>(finish.pack([a, b, a, b]), out.add(x * row.slide).cast());
             }
         }
     }

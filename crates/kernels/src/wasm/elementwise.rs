@@ -1,13 +1,15 @@
 //! 8-bit sums and products of runs, and sums over space.
 
 use core::arch::wasm32::{
-    f32x4_splat, i8x16_shuffle, i16x8_add, i16x8_splat, i16x8_sub, i32x4_add, i32x4_dot_i16x8,
-    i32x4_extmul_high_i16x8, i32x4_extmul_low_i16x8, i32x4_shr, i32x4_splat, u8x16_max, u8x16_min,
-    u8x16_splat, u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u32x4_extend_high_u16x8,
-    u32x4_extend_low_u16x8, v128, v128_load, v128_store,
+    f32x4_splat, i8x16_max, i8x16_min, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i16x8_add,
+    i16x8_narrow_i32x4, i16x8_shr, i16x8_splat, i16x8_sub, i16x8_sub_sat, i32x4_add, i32x4_dot_i16x8,
+    i32x4_extmul_high_i16x8, i32x4_extmul_low_i16x8, i32x4_shr, i32x4_splat, u8x16_splat,
+    u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u32x4_extend_high_u16x8, u32x4_extend_low_u16x8, v128,
+    v128_load, v128_load64_zero, v128_store, v128_store64_lane, v128_xor,
 };
+use core::hint::black_box;
 
-use super::finish::{Finish, narrow};
+use super::finish::Finish;
 use crate::rows::elementwise::{Product, Sum};
 
 const VECTOR: usize = 16;
@@ -17,23 +19,44 @@ const VECTOR: usize = 16;
 /// # Safety
 /// `n` bytes can be read from `a` and `b` and written to `to`, which may be one of them.
 pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match op.fixed.shift {
+            0..8 => shifted::<0>(a, b, to, n, op),
+            8..16 => shifted::<8>(a, b, to, n, op),
+            _ => shifted::<16>(a, b, to, n, op),
+        }
+    }
+}
+
+/// Sums whose shift is `FIRST` or up to 7 more, or if `FIRST` is 16, any more. A shift by a constant is one instruction, by a
+/// variable four. So the constant one comes first, on 32 bits; then the sum is narrowed to 16, of which there are half as
+/// many vectors. What saturates there is beyond a byte after 7 more bits, too.
+///
+/// # Safety
+/// As for [`sum`].
+#[inline(always)]
+unsafe fn shifted<const FIRST: u32>(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
     let f = op.fixed;
+    let rest = f.shift - FIRST;
     // Both multipliers fit 16 bits: the pair that meets the bytes of `a` and `b` by turns.
     let factors = i32x4_splat((f.a & 0xffff) | f.b << 16);
     let offset = i32x4_splat(f.offset);
-    let (low, high) = (u8x16_splat(op.bounds[0]), u8x16_splat(op.bounds[1]));
+    // Signed bytes, 128 less, because the compiler finds no unsigned narrowing here (see `Finish::pack`). As constants, V8
+    // would build these anew at every use.
+    let [low, high] = op.bounds.map(|bound| i8x16_splat((bound ^ 128).cast_signed()));
+    let (middle, sign) = (black_box(i16x8_splat(128)), black_box(u8x16_splat(128)));
     let body = |a: v128, b: v128| {
         let first = i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
         let last = i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
-        let one = |pairs| i32x4_shr(i32x4_add(i32x4_dot_i16x8(pairs, factors), offset), f.shift);
-        let sums = [
-            one(u16x8_extend_low_u8x16(first)),
-            one(u16x8_extend_high_u8x16(first)),
-            one(u16x8_extend_low_u8x16(last)),
-            one(u16x8_extend_high_u8x16(last)),
-        ];
+        let one = |pairs| i32x4_shr(i32x4_add(i32x4_dot_i16x8(pairs, factors), offset), FIRST);
+        let half = |eight| {
+            let (x, y) = (one(u16x8_extend_low_u8x16(eight)), one(u16x8_extend_high_u8x16(eight)));
+            i16x8_sub_sat(i16x8_shr(i16x8_narrow_i32x4(x, y), rest), middle)
+        };
         // Narrowing saturates, so that the bounds may come last.
-        u8x16_min(u8x16_max(narrow(sums), low), high)
+        let sums = i8x16_narrow_i16x8(half(first), half(last));
+        v128_xor(i8x16_min(i8x16_max(sums, low), high), sign)
     };
     // SAFETY: the caller's promise.
     unsafe { each(a, b, to, n, body, |a, b| op.value(a, b)) }
@@ -82,9 +105,16 @@ unsafe fn each(
             v128_store(to.add(i).cast(), body(v128_load(a.add(i).cast()), v128_load(b.add(i).cast())));
             i += VECTOR;
         }
+        // Pixels of 24 or 40 channels end with half a vector.
+        if i + VECTOR / 2 <= n {
+            let half = body(v128_load64_zero(a.add(i).cast()), v128_load64_zero(b.add(i).cast()));
+            v128_store64_lane::<0>(half, to.add(i).cast());
+            i += VECTOR / 2;
+        }
         while i < n {
             to.add(i).write(one(a.add(i).read(), b.add(i).read()));
-            i += 1;
+            // A few elements: not worth the code of another vector loop.
+            i = black_box(i + 1);
         }
     }
 }

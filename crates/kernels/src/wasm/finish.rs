@@ -1,9 +1,11 @@
 //! From 32-bit sums to 8-bit results: the arithmetic of the scalar quantiser, four sums at a time.
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i8x16_narrow_i16x8, i16x8_narrow_i32x4,
-    i16x8_splat, i16x8_sub_sat, i32x4_splat, i32x4_sub, u8x16_max, u8x16_min, u8x16_splat, v128, v128_xor,
+    f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i8x16_min, i8x16_narrow_i16x8, i8x16_splat,
+    i16x8_max, i16x8_narrow_i32x4, i16x8_splat, i32x4_splat, i32x4_sub, u8x16_splat, v128, v128_xor,
 };
+
+use core::hint::black_box;
 
 use crate::rows::requant::Requant;
 
@@ -23,6 +25,7 @@ pub(super) fn fits(terms: usize, bias: &[i32], scale: &[f32]) -> bool {
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     magic: v128,
+    sign: v128,
     offset: v128,
     low: v128,
     high: v128,
@@ -32,15 +35,17 @@ impl Finish {
     #[inline(always)]
     pub(super) fn new(requant: Requant) -> Self {
         Self {
-            // As a constant, V8 would build it anew at every use, in three instructions.
-            magic: core::hint::black_box(f32x4_splat(MAGIC)),
-            offset: i32x4_splat(MAGIC.to_bits().cast_signed() - i32::from(requant.zero)),
-            low: u8x16_splat(requant.bounds[0]),
-            high: u8x16_splat(requant.bounds[1]),
+            // As constants, V8 would build them anew at every use, in three instructions.
+            magic: black_box(f32x4_splat(MAGIC)),
+            sign: black_box(u8x16_splat(128)),
+            offset: i32x4_splat(MAGIC.to_bits().cast_signed() - i32::from(requant.zero) + 128),
+            // The compiler must not know that it is a byte, see `pack`.
+            low: black_box(i16x8_splat(i16::from(requant.bounds[0]) - 128)),
+            high: i8x16_splat((requant.bounds[1] ^ 128).cast_signed()),
         }
     }
 
-    /// The results of four sums that [`fits`] bounds, before the clamp.
+    /// The results of four sums that [`fits`] bounds, less 128, before the clamp.
     #[inline(always)]
     pub(super) fn apply(&self, acc: v128, scale: v128) -> v128 {
         let r = f32x4_mul(f32x4_convert_i32x4(acc), scale);
@@ -48,21 +53,16 @@ impl Finish {
     }
 
     /// The clamped bytes of four vectors of results.
+    ///
+    /// `u8x16_narrow_i16x8` of `i16x8_narrow_i32x4` would become eighteen instructions instead of three: LLVM takes them for
+    /// pairs of minimum and maximum, merges those and does not find the saturating instructions again. The lower bound
+    /// between them, of which it knows nothing, and signed bytes keep them apart.
     #[inline(always)]
     pub(super) fn pack(&self, v: [v128; 4]) -> v128 {
-        u8x16_min(u8x16_max(narrow(v), self.low), self.high)
+        let half = |a, b| i16x8_max(i16x8_narrow_i32x4(a, b), self.low);
+        let signed = i8x16_narrow_i16x8(half(v[0], v[1]), half(v[2], v[3]));
+        v128_xor(i8x16_min(signed, self.high), self.sign)
     }
-}
-
-/// The nearest bytes.
-///
-/// The obvious `u8x16_narrow_i16x8` of `i16x8_narrow_i32x4` becomes eighteen instructions instead of three: LLVM takes them
-/// for pairs of minimum and maximum, merges those and does not find the saturating instructions again. A saturating sum
-/// between them, and signed bytes, keep them apart.
-#[inline(always)]
-pub(super) fn narrow(v: [v128; 4]) -> v128 {
-    let signed = |a, b| i16x8_sub_sat(i16x8_narrow_i32x4(a, b), i16x8_splat(128));
-    v128_xor(i8x16_narrow_i16x8(signed(v[0], v[1]), signed(v[2], v[3])), u8x16_splat(128))
 }
 
 /// Writes the first `n` bytes of `v`, at most 16.
