@@ -34,6 +34,9 @@ pub(super) struct FloatRow<'a> {
     /// Packed weights of the first block: `taps * depth * 16` elements a block. Depthwise: of the first block's first
     /// tap.
     pub(super) weights: *const u8,
+    /// [`Isa::gemm_half`]: elements from one input's weights to the next one's: 16 where they are packed. Where not, blocks stand
+    /// side by side.
+    pub(super) weight_pitch: usize,
     /// Depthwise: elements from one tap's weights to the next one's.
     pub(super) tap_stride: usize,
     /// Whether a run is interleaved with its right neighbour's. `step` then belongs to two pixels, and at most 8 channels are
@@ -49,13 +52,15 @@ pub(super) struct FloatRow<'a> {
     pub(super) wide_out: bool,
     /// Bias, 16 a block.
     pub(super) bias: *const f32,
+    /// [`Isa::gemm_half`]: what the sums are multiplied by.
+    pub(super) scale: f32,
     /// First output channel of pixel 0.
     pub(super) out: *mut u8,
     /// Elements between output pixels.
     pub(super) out_pixel: usize,
     /// Output channels to be written: more than 16 * (blocks - 1), at most 16 * blocks.
     pub(super) channels: usize,
-    /// Whether [`Isa::gemm_half`] applies GELU.
+    /// Whether the leaf kernel, one of half-precision sums, applies GELU.
     pub(super) gelu: bool,
     /// Clamp.
     pub(super) limits: [f32; 2],
@@ -75,15 +80,15 @@ enum Access {
     Pairs,
 }
 
-fn access<I: Isa>(g: &ConvGeometry) -> Option<Access> {
+fn access<I: Isa, T: Float>(g: &ConvGeometry) -> Option<Access> {
     let w = &g.window;
     let [kh, kw] = w.kernel.map(usize::from);
+    // Sums of half-precision numbers are of four inputs instead.
+    let pairs =
+        I::PAIRS && !(I::HALF_SUMS && !T::SAME && (kw * g.input_channels / g.groups).is_multiple_of(4));
     let access = if kh == 1 && kw == 1 && w.pad == [0; 4] && !g.depthwise() {
         Access::Direct
-    } else if (w.dilation[1] == 1 || kw == 1)
-        && !g.depthwise()
-        && g.output_channels / g.groups <= 8
-        && I::PAIRS
+    } else if (w.dilation[1] == 1 || kw == 1) && !g.depthwise() && g.output_channels / g.groups <= 8 && pairs
     {
         Access::Pairs
     } else if (w.dilation[1] == 1 || kw == 1) && !g.depthwise() {
@@ -95,11 +100,13 @@ fn access<I: Isa>(g: &ConvGeometry) -> Option<Access> {
     (taps <= MAX_TAPS).then_some(access)
 }
 
-/// Whether the convolution is one of [`Isa::gemm_half`].
+/// Whether the convolution is one of [`Isa::gemm_half`] or [`Isa::depthwise_half`].
 fn half_sums<I: Isa, T: Float>(g: &ConvGeometry) -> bool {
     let inputs = g.input_channels / g.groups;
-    let depth = match access::<I>(g) {
-        Some(Access::Direct | Access::Pixels) if !g.depthwise() => inputs,
+    let depth = match access::<I, T>(g) {
+        // A lane a channel: there are no pairs.
+        Some(_) if g.depthwise() => 0,
+        Some(Access::Direct | Access::Pixels) => inputs,
         Some(Access::Rows) => inputs * usize::from(g.window.kernel[1]),
         _ => return false,
     };
@@ -118,7 +125,7 @@ fn lane<I: Isa, T: Float>(g: &ConvGeometry) -> usize {
 
 /// Whether [`run`] takes this convolution.
 pub(super) fn supports<I: Isa, T: Float>(conv: &Conv<'_>) -> bool {
-    T::weights(&conv.weights).is_some() && access::<I>(&conv.geometry).is_some()
+    T::weights(&conv.weights).is_some() && access::<I, T>(&conv.geometry).is_some()
 }
 
 /// The clamp with which the leaf kernel applies an activation, if it can.
@@ -142,15 +149,15 @@ fn part<I: Isa, T: Float>(g: &ConvGeometry, output: Shape) -> usize {
     (4 * CHUNK / lane::<I, T>(g) / g.input_channels).next_multiple_of(tile).min(output.height * output.width)
 }
 
-/// Most output channels that the leaf kernel computes at once.
-fn tile_channels<I: Isa>(g: &ConvGeometry) -> usize {
-    if g.depthwise() { 16 } else { 16 * I::FLOAT_BLOCKS }
+/// Most blocks of 16 output channels that the leaf kernel computes at once.
+fn tile_blocks<I: Isa, T: Float>(g: &ConvGeometry) -> usize {
+    if g.depthwise() && !half_sums::<I, T>(g) { 1 } else { I::FLOAT_BLOCKS }
 }
 
 fn plan<I: Isa, T: Float>(g: &ConvGeometry, output: Shape) -> StagePlan {
     let pitch = staged(g) * lane::<I, T>(g);
     let plan = StagePlan::new(&g.window, output, pitch, false);
-    if access::<I>(g) == Some(Access::Pairs) {
+    if access::<I, T>(g) == Some(Access::Pairs) {
         plan.paired(usize::from(g.window.stride[1]) * pitch)
     } else {
         plan
@@ -161,12 +168,12 @@ fn plan<I: Isa, T: Float>(g: &ConvGeometry, output: Shape) -> StagePlan {
 pub(super) fn scratch_bytes<I: Isa, T: Float>(conv: &Conv<'_>, output: Shape) -> usize {
     let g = &conv.geometry;
     let part = part::<I, T>(g, output);
-    let (rows, pixels) = match access::<I>(g) {
+    let (rows, pixels) = match access::<I, T>(g) {
         Some(Access::Direct) if in_place::<I, T>(g) => (0, part),
         Some(Access::Direct) => (part * g.input_channels * 4, part),
         _ => (plan::<I, T>(g, output).bytes(), output.width),
     };
-    let waiting = if limits::<I, T>(conv).is_none() { pixels * tile_channels::<I>(g) * 4 } else { 0 };
+    let waiting = if limits::<I, T>(conv).is_none() { pixels * tile_blocks::<I, T>(g) * 64 } else { 0 };
     Arena::size(rows) + Arena::size(waiting) + 64
 }
 
@@ -178,7 +185,7 @@ pub(super) fn run<I: Isa, T: Float>(
     scratch: &mut [u8],
 ) -> bool {
     let (Some(source), Some(out)) = (call.source::<T>(0), call.target::<T>()) else { return false };
-    let (Some((weights, bias)), Some(access)) = (T::weights(&conv.weights), access::<I>(&conv.geometry))
+    let (Some((weights, bias)), Some(access)) = (T::weights(&conv.weights), access::<I, T>(&conv.geometry))
     else {
         return false;
     };
@@ -206,7 +213,7 @@ pub(super) fn run<I: Isa, T: Float>(
         _ => (plan.bytes(), width),
     };
     let memory = arena.take(rows);
-    let waiting = if fused.is_none() { waiting * tile_channels::<I>(g) * 4 } else { 0 };
+    let waiting = if fused.is_none() { waiting * tile_blocks::<I, T>(g) * 64 } else { 0 };
     let waiting = arena.take(waiting).as_mut_ptr().cast::<f32>();
     // Numbers of a pixel's runs, of which a pair of pixels has two, interleaved.
     let pair = if access == Access::Pairs { 4 } else { 1 };
@@ -231,6 +238,7 @@ pub(super) fn run<I: Isa, T: Float>(
             step,
             pixels,
             weights: at.as_ptr().cast(),
+            weight_pitch: 16,
             tap_stride: blocks * 16,
             pairs: access == Access::Pairs,
             width: if dx == 1 { kw } else { 1 },
@@ -238,6 +246,7 @@ pub(super) fn run<I: Isa, T: Float>(
             half: !T::SAME,
             wide_out: fused.is_none(),
             bias: bias[slot..].as_ptr(),
+            scale: 1.0,
             out: target,
             out_pixel: pitch,
             channels,
@@ -245,16 +254,15 @@ pub(super) fn run<I: Isa, T: Float>(
             limits: fused.unwrap_or([f32::NEG_INFINITY, f32::INFINITY]),
         };
         // SAFETY: the token's existence proves the instructions. A run of `depth` numbers at each tap for every pixel lies
-        // inside the view or a staged row (depthwise: 16 numbers, the row's slack included). Weights and bias have the
+        // inside the view or a staged row (depthwise: those of the blocks, the row's slack included). Weights and bias have the
         // lengths of `packed_weights_len` and `channel_slots`, which the artifact proves. Output: these channels of `pixels`
         // pixels of the view, or of the row buffer, from where they go to the view.
         unsafe {
-            if depthwise {
-                I::depthwise_float(&row);
-            } else if sums {
-                I::gemm_half(&row, parts.len());
-            } else {
-                I::gemm_float(&row, parts.len());
+            match (depthwise, sums) {
+                (false, false) => I::gemm_float(&row, parts.len()),
+                (false, true) => I::gemm_half(&row, parts.len()),
+                (true, false) => I::depthwise_float(&row),
+                (true, true) => I::depthwise_half(&row),
             }
             if fused.is_none() {
                 I::activate(waiting, pixels * channels, conv.activation);
@@ -263,8 +271,7 @@ pub(super) fn run<I: Isa, T: Float>(
             }
         }
     };
-    let most = if depthwise { 1 } else { I::FLOAT_BLOCKS };
-    let tiles = blocks.div_ceil(most);
+    let tiles = blocks.div_ceil(tile_blocks::<I, T>(g));
     let tile = |i: usize| blocks * i / tiles..blocks * (i + 1) / tiles;
     let copy = if sums { copy_halves } else { T::load::<I>() };
 
@@ -322,7 +329,7 @@ pub(super) fn run<I: Isa, T: Float>(
                     let parts = tile(t);
                     let mut taps = taps;
                     if depthwise {
-                        taps[..n].iter_mut().for_each(|p| *p = p.wrapping_add(parts.start * 64));
+                        taps[..n].iter_mut().for_each(|p| *p = p.wrapping_add(parts.start * 16 * lane));
                     }
                     leaf(group, parts, &taps[..n], sx * count * pair, width, out.ptr(y, 0));
                 }

@@ -27,7 +27,7 @@ pub(super) trait Isa: 'static {
     const PAIRS: bool;
     /// Kernel widths and horizontal strides that [`Self::depthwise_plane`] knows.
     const PLANES: &'static [(u8, u8)];
-    /// Whether there is a [`Self::gemm_half`].
+    /// Whether there are [`Self::gemm_half`] and [`Self::depthwise_half`].
     const HALF_SUMS: bool;
 
     /// Multiplies a row; `blocks` is at most [`Self::BLOCKS`].
@@ -167,8 +167,15 @@ pub(super) trait Isa: 'static {
     /// half precision; `blocks` is at most [`Self::FLOAT_BLOCKS`].
     ///
     /// # Safety
-    /// As for [`Self::gemm_float`], of half-precision numbers.
+    /// As for [`Self::gemm_float`], of half-precision numbers; weights as [`FloatRow::weight_pitch`] says.
     unsafe fn gemm_half(row: &FloatRow<'_>, blocks: usize);
+
+    /// Filters a row of half-precision numbers, one block of 16 channels or two; short runs of products are added up in half
+    /// precision.
+    ///
+    /// # Safety
+    /// As for [`Self::gemm_half`], each tap with 32 readable numbers.
+    unsafe fn depthwise_half(row: &FloatRow<'_>);
 
     /// Filters a row of one block of 16 channels.
     ///

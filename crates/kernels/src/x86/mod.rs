@@ -33,6 +33,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod transpose;
+mod turn;
 mod upsample;
 
 use core::ops::Range;
@@ -155,7 +156,7 @@ fn scratch_float<I: isa::Isa, T: element::Float>(op: &Op<'_>, input: Shape, outp
         Op::Binary(_) | Op::Activation { .. } => float_elementwise::scratch_bytes(output),
         Op::Reduce(r) if float_elementwise::supports_reduce(r) => float_elementwise::reduce_scratch(input),
         Op::Norm(n) if float_norm::supports(n) => float_norm::scratch_bytes(output),
-        Op::Matmul(m) => float_matmul::scratch_bytes::<T>(m, input, output),
+        Op::Matmul(m) => float_matmul::scratch_bytes::<I, T>(m, input, output),
         Op::Softmax(_) => softmax::float_scratch(output),
         Op::Blend(_) => float_elementwise::blend_scratch(output),
         Op::Resize(r) if upsample::supports(r, input, output) => float_elementwise::upsample_scratch(input),

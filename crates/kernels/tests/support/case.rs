@@ -30,22 +30,26 @@ impl Case {
         self.run_parts(backend, &[])
     }
 
-    /// For each element of a convolution's output, the sum of the magnitudes of the products that it is a sum of.
+    /// For each element of a convolution's or matrix product's output, the sum of the magnitudes of the products that it is a
+    /// sum of.
     pub fn magnitudes(&self) -> Option<Vec<f64>> {
-        let OwnedOp::Conv { transposed: false, geometry, plain, bias, scale, .. } = &self.op else {
-            return None;
-        };
-        let plain: Vec<f64> = plain.iter().map(|w| w.abs()).collect();
-        let weights = pack_float(geometry, &plain, f16::from_f64);
-        let op = OwnedOp::Conv {
-            transposed: false,
-            geometry: *geometry,
-            plain,
-            bias: vec![0.0; bias.len()],
-            scale: scale.clone(),
-            packed: OwnedWeights::F16 { weights, bias: slots(geometry, |_| 0.0) },
-            activation: Activation::None,
-            finish: OwnedFinish::NONE,
+        let op = match &self.op {
+            OwnedOp::Conv { transposed: false, geometry, plain, bias, scale, .. } => {
+                let plain: Vec<f64> = plain.iter().map(|w| w.abs()).collect();
+                let weights = pack_float(geometry, &plain, f16::from_f64);
+                OwnedOp::Conv {
+                    transposed: false,
+                    geometry: *geometry,
+                    plain,
+                    bias: vec![0.0; bias.len()],
+                    scale: scale.clone(),
+                    packed: OwnedWeights::F16 { weights, bias: slots(geometry, |_| 0.0) },
+                    activation: Activation::None,
+                    finish: OwnedFinish::NONE,
+                }
+            }
+            OwnedOp::Plain(Op::Matmul(_)) => self.op.clone(),
+            _ => return None,
         };
         let inputs = self.inputs.iter().map(Tensor::magnitudes).collect();
         let bits = Self { op, inputs, ..*self }.run(&Scalar::ALL);

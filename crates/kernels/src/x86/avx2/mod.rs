@@ -103,6 +103,10 @@ macro_rules! isa {
                 unreachable!("HALF_SUMS is not set");
             }
 
+            unsafe fn depthwise_half(_: &FloatRow<'_>) {
+                unreachable!("HALF_SUMS is not set");
+            }
+
             #[target_feature(enable = "avx2,fma,f16c")]
             unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum<'_>) {
                 // SAFETY: the caller keeps the contract of `Isa::sum`.

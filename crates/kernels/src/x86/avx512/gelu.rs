@@ -109,7 +109,7 @@ const TAIL: [[f32; 16]; 5] = [
 /// with m = |x|, the second term a polynomial of the fourth degree for each of 16 intervals, whose coefficients are one
 /// permutation away.
 #[inline]
-#[target_feature(enable = "avx512f,avx512dq")]
+#[target_feature(enable = "avx512f")]
 pub(super) fn gelu(x: __m512) -> __m512 {
     // NaN stays NaN: of two operands that cannot be compared, the second one is taken.
     let m = _mm512_min_ps(_mm512_set1_ps(END), _mm512_abs_ps(x));

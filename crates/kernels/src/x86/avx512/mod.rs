@@ -146,6 +146,11 @@ macro_rules! isa {
                 unsafe { half_sums::gemm(row, blocks) }
             }
 
+            unsafe fn depthwise_half(row: &FloatRow<'_>) {
+                // SAFETY: the caller keeps the contract of `Isa::depthwise_half`, which is that of the instructions, too.
+                unsafe { half_sums::depthwise(row) }
+            }
+
             compiled::methods!("avx512f,avx512bw,avx512vl,avx512dq,fma");
 
             unsafe fn copy(

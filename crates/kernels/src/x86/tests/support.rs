@@ -130,14 +130,17 @@ impl Tensor {
 /// For each element of the output, the sum of the magnitudes of the products that it is a sum of: what
 /// [`Backend::half_sums`] may be off by is a share of it. 0 where nothing is multiplied in half precision.
 fn magnitudes(op: &Op<'_>, inputs: &[Tensor], output: &Tensor) -> Vec<f32> {
-    let Op::Conv(Conv { weights: ConvWeights::F16 { weights, bias }, .. }) = *op else {
-        return vec![0.0; values(output).len()];
+    let (weights, bias): (Vec<f16>, Vec<f32>);
+    let op = match *op {
+        Op::Conv(conv @ Conv { weights: ConvWeights::F16 { weights: w, bias: b }, .. }) => {
+            weights = w.iter().map(|w| f16::from_f32(w.to_f32().abs())).collect();
+            bias = vec![0.0; b.len()];
+            let weights = ConvWeights::F16 { weights: &weights, bias: &bias };
+            Op::Conv(Conv { weights, activation: Activation::None, ..conv })
+        }
+        Op::Matmul(_) => *op,
+        _ => return vec![0.0; values(output).len()],
     };
-    let weights: Vec<f16> = weights.iter().map(|w| f16::from_f32(w.to_f32().abs())).collect();
-    let bias = vec![0.0; bias.len()];
-    let Op::Conv(conv) = *op else { unreachable!("it is one") };
-    let weights = ConvWeights::F16 { weights: &weights, bias: &bias };
-    let op = Op::Conv(Conv { weights, activation: Activation::None, ..conv });
     let inputs: Vec<Tensor> = inputs.iter().map(Tensor::magnitudes).collect();
     let operands: Vec<_> = inputs.iter().map(Tensor::operand).collect();
     let out = output.clone();
