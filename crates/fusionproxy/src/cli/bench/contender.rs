@@ -63,7 +63,7 @@ pub(super) fn interleave(entries: &mut Vec<Entry<'_>>, frames: usize, bar: &Prog
             let run = e.contender.run(1, &mut warm).and_then(|()| e.contender.run(TURN, &mut e.times));
             bar.inc(1);
             run.map_err(|error| {
-                lost.push(format!("{} {} is lost: {}", e.runtime, e.precision, in_one_line(&error)))
+                lost.push(format!("{} {} is lost: {}", e.runtime, e.precision, in_one_line(&error)));
             })
             .is_ok()
         });

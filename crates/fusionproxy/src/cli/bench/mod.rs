@@ -189,7 +189,7 @@ fn measure(
             Err(error) if e.runtime == OURS => return Err(error),
             Err(error) => {
                 bar.suspend(|| {
-                    eprintln!("notice: {} {} is lost: {}", e.runtime, e.precision, in_one_line(&error))
+                    eprintln!("notice: {} {} is lost: {}", e.runtime, e.precision, in_one_line(&error));
                 });
             }
         }
