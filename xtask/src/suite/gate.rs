@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::counts::key;
 use super::report::Report;
 
 /// Counts may grow by this part: a start-up that ends in another place moves them by a few hundred.
@@ -12,13 +13,12 @@ const TOLERANCE: f64 = 1.001;
 ///
 /// # Errors
 /// Names every count that has grown.
-pub(super) fn hold(report: &Report, baseline: &Value) -> Result<()> {
-    let worse = worse(&report.counts(), baseline.as_array().map_or(&[][..], Vec::as_slice));
+pub(super) fn hold(report: &Report, baseline: &[Value]) -> Result<()> {
+    let worse = worse(&report.counts(), baseline);
     if worse.is_empty() { Ok(()) } else { bail!("worse than the baseline: {}", worse.join("; ")) }
 }
 
 fn worse(rows: &[Value], baseline: &[Value]) -> Vec<String> {
-    let key = |r: &Value| ["model", "precision", "height", "width", "cpu"].map(|k| r[k].clone());
     let count = |r: &Value| r["instructions"].as_f64();
     let mut worse = Vec::new();
     for old in baseline {

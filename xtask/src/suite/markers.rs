@@ -3,20 +3,19 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::report::Report;
-use super::write;
+use super::{counts, write};
 
-/// Writes every table where its markers stand.
-pub(super) fn write_tables(report: &Report) -> Result<()> {
+/// Writes every table where its markers stand; `counts` are all rows of instructions.
+pub(super) fn write_tables(report: &Report, counts: &[Value]) -> Result<()> {
     let mut tables = Vec::new();
     if !report.native.is_empty() {
         tables.push(("summary", report.summary_table().markdown()));
         tables.push(("native", report.native_text.trim().to_owned()));
     }
-    if report.counted() {
-        tables.push(("counts", report.counts_table().markdown()));
-    }
+    tables.push(("counts", counts::table(counts).markdown()));
     tables.extend(report.node_table().map(|t| ("node", t.markdown())));
     tables.extend(report.browser_table().map(|t| ("browser", t.markdown())));
     tables.extend(report.boards_table().map(|t| ("boards", t.markdown())));

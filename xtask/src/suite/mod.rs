@@ -1,6 +1,7 @@
 //! The latency suite: every platform that this machine can run or emulate, one report.
 
 mod boards;
+mod counts;
 mod emulated;
 mod gate;
 mod markers;
@@ -10,7 +11,7 @@ mod report;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -132,17 +133,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if args.gate {
         step("against the baseline");
-        gate::hold(&report, &read(&Path::new(BASELINE).join("counts.json"))?)?;
+        gate::hold(&report, &counted()?)?;
     }
     if args.write {
-        markers::write_tables(&report)?;
+        let counts = counts::merged(&counted()?, &report.counts());
+        markers::write_tables(&report, &counts)?;
         std::fs::create_dir_all(BASELINE).with_context(|| format!("cannot make {BASELINE}"))?;
         let keep = |name: &str, rows: Value| {
             write(&Path::new(BASELINE).join(name), &serde_json::to_string_pretty(&rows)?)
         };
-        if report.counted() {
-            keep("counts.json", json!(report.counts()))?;
-        }
+        keep("counts.json", json!(counts))?;
         if !report.native.is_empty() {
             keep("native.json", json!(report.native))?;
             write(Path::new(PICTURE), &report.picture().file())?;
@@ -150,6 +150,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("\nreport: {OUT}/report.html");
     Ok(())
+}
+
+/// The baseline's rows of instructions.
+fn counted() -> Result<Vec<Value>> {
+    let path = Path::new(BASELINE).join("counts.json");
+    match read(&path)? {
+        Value::Array(rows) => Ok(rows),
+        _ => bail!("{} is damaged: it should be a list of rows", path.display()),
+    }
 }
 
 /// The result, or a line that says why there is none.

@@ -3,6 +3,8 @@
 use fusionproxy_eval::report::{Bars, Cell, Column, Page, Table};
 use serde_json::{Value, json};
 
+use super::counts;
+
 /// Everything that was measured.
 #[derive(Default)]
 pub(super) struct Report {
@@ -38,33 +40,6 @@ impl Report {
     /// What every machine counts alike: rows with exact instructions.
     pub(super) fn counts(&self) -> Vec<Value> {
         self.aarch64.iter().chain(&self.cortex_m).cloned().collect()
-    }
-
-    /// Whether [`Self::counts`] has both kinds of rows. Half of them would take the place of all: a table would lose rows,
-    /// and the next gate would pass over them.
-    pub(super) fn counted(&self) -> bool {
-        !self.aarch64.is_empty() && !self.cortex_m.is_empty()
-    }
-
-    /// Instructions of emulated CPUs.
-    pub(super) fn counts_table(&self) -> Table {
-        let mut columns = ["model", "precision", "frame", "CPU", "kernels"].map(Column::text).to_vec();
-        columns.push(Column::number("M instructions a frame", 1));
-        columns.push(Column::number("per MAC", 2));
-        let mut table = Table::new(columns);
-        for row in self.counts() {
-            let text = |key: &str| Cell::from(row[key].as_str().unwrap_or("scalar"));
-            table.row(vec![
-                text("model"),
-                text("precision"),
-                format!("{}x{}", row["height"], row["width"]).into(),
-                text("cpu"),
-                text("kernels"),
-                row["instructions"].as_f64().map(|n| n / 1e6).into(),
-                row["instructions_per_mac"].as_f64().into(),
-            ]);
-        }
-        table
     }
 
     /// Real boards.
@@ -183,7 +158,7 @@ impl Report {
             }
         }
         page.bars(&ratios).section("All runtimes").verbatim(&self.native_text);
-        page.section("Emulated CPUs").table(&self.counts_table());
+        page.section("Emulated CPUs").table(&counts::table(&self.counts()));
         if let Some(table) = self.node_table() {
             page.section("wasm32 in Node").table(&table);
         }
