@@ -22,7 +22,7 @@ const columns = (row) => ({
 
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: "string", default: "20" },
+    rounds: { type: "string", default: "60" },
     only: { type: "string", default: "" },
     json: { type: "string" },
     serve: { type: "boolean", default: false },

@@ -49,7 +49,7 @@ const theirs = (file, provider, threads) => async () => {
   };
 };
 
-/** Everyone, by name; `slow` ones get fewer rounds. */
+/** Everyone, by name; `slow` ones run last and get fewer rounds. */
 export const ENGINES = {
   "fusionproxy, 1 thread": { make: ours({ backend: "cpu" }) },
   "fusionproxy, 1 worker": { make: ours({ backend: "worker", workers: 1 }) },

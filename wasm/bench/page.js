@@ -9,35 +9,29 @@ const ms = (v) => Number(v.toFixed(v < 100 ? 1 : 0));
 /** What `bench.mjs` gives to the page, which cannot know it by itself. */
 const processorTime = globalThis.processorTime ?? (async () => NaN);
 
+/** Longest that one frame may take, ms: a contestant that needs longer is out. */
+const LIMIT = 120_000;
+
+/** Frames of each contestant that are not timed: V8's optimising compiler is still at work. */
+const WARM = 20;
+
+/** Frames of contestants that take seconds each: timed, and for the question what processor time they take. */
+const SLOW = { warm: 0, rounds: 2, asked: 1 };
+
+function inTime(promise) {
+  let timer;
+  const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`nothing after ${LIMIT / 1000} s`)), LIMIT)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 /** One row a contestant: its runtime and what it runs on; first result from nothing, then what the rounds took. */
 export async function compare({ rounds, only = "", say }) {
+  const contestants = Object.entries(ENGINES).filter(([name]) => name.includes(only));
+  // The slow ones come when the others are done, whose processor they would take.
   const runs = [];
-  for (const [name, { make, slow = false }] of Object.entries(ENGINES).filter(([name]) => name.includes(only))) {
-    const start = performance.now();
-    try {
-      const { run, what } = await make();
-      await run();
-      const first = performance.now() - start;
-      say(`${name}: first result after ${first.toFixed(0)} ms`);
-      runs.push({ name, run, what, first, times: [], left: slow ? Math.max(2, rounds / 10) : rounds });
-    } catch (e) {
-      say(`${name}: not here: ${e.message}`);
-    }
-  }
-  for (let round = 0; round < rounds; round++) {
-    for (const { run, times, left } of runs) {
-      if (round >= left) continue;
-      const start = performance.now();
-      await run();
-      times.push(performance.now() - start);
-    }
-  }
-  // By itself and not frame by frame: the browser's own processes are busy with every question, on the same cores.
-  for (const contestant of runs) {
-    const { run, left } = contestant;
-    const busy = await processorTime();
-    for (let i = 0; i < left; i++) await run();
-    contestant.processor = ((await processorTime()) - busy) / Math.ceil(left);
+  for (const slow of [false, true]) {
+    const group = contestants.filter(([, engine]) => Boolean(engine.slow) === slow);
+    runs.push(...(await turns(group, slow ? SLOW : { warm: WARM, rounds, asked: rounds }, say)));
   }
   return runs.map(({ name, what, first, times, processor }) => {
     const { kernels, backend, precision, threads, model } = what();
@@ -60,6 +54,52 @@ export async function compare({ rounds, only = "", say }) {
   });
 }
 
+/** Has contestants take turns. */
+async function turns(contestants, { warm, rounds, asked }, say) {
+  const runs = [];
+  const out = new Set();
+  const attempt = async (name, work) => {
+    if (out.has(name)) return undefined;
+    try {
+      return await work();
+    } catch (e) {
+      say(`${name}: not here: ${e.message}`);
+      out.add(name);
+      return undefined;
+    }
+  };
+  for (const [name, { make }] of contestants) {
+    const start = performance.now();
+    const engine = await attempt(name, async () => {
+      const engine = await inTime(make());
+      await inTime(engine.run());
+      return engine;
+    });
+    if (!engine) continue;
+    const first = performance.now() - start;
+    say(`${name}: first result after ${first.toFixed(0)} ms`);
+    runs.push({ name, ...engine, first, times: [], processor: NaN });
+  }
+  for (let round = -warm; round < rounds; round++) {
+    for (const { name, run, times } of runs) {
+      const start = performance.now();
+      await attempt(name, async () => {
+        await inTime(run());
+        if (round >= 0) times.push(performance.now() - start);
+      });
+    }
+  }
+  // By itself and not frame by frame: the browser's own processes are busy with every question, on the same cores.
+  for (const contestant of runs) {
+    await attempt(contestant.name, async () => {
+      const busy = await processorTime();
+      for (let i = 0; i < asked; i++) await inTime(contestant.run());
+      contestant.processor = ((await processorTime()) - busy) / asked;
+    });
+  }
+  return runs.filter(({ name }) => !out.has(name));
+}
+
 function show(rows) {
   const table = document.querySelector("tbody");
   table.replaceChildren(
@@ -79,7 +119,7 @@ function show(rows) {
 if (!location.search.includes("manual")) {
   const status = document.querySelector("[role=status]");
   const say = (text) => (status.textContent = text);
-  compare({ rounds: 20, say }).then(
+  compare({ rounds: 60, say }).then(
     (rows) => (show(rows), say("Done.")),
     (e) => say(e.message),
   );

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 #[derive(clap::Args)]
 pub(crate) struct BenchArgs {
     /// Frames that each contestant fuses, in turns.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 60)]
     rounds: u32,
     /// Only contestants whose name contains this.
     #[arg(long, default_value = "")]

@@ -307,17 +307,31 @@ impl Session {
     ) -> Result<(), Failed> {
         self.align(infrared, afresh)?;
         self.format = visible;
-        let (w, _) = self.options.visible;
         let [rows, _] = self.rows();
-        let b = &mut self.buffers;
-        let image = visible_frame(visible, self.options.visible, b.visible)?;
-        if self.takes_rgb {
-            colour::rgb(&image, rows.clone(), &mut b.input[rows.start * w * 3..], w * 3).map_err(frame)?;
-        } else {
-            colour::luma(&image, rows.clone(), &mut b.input[rows.start * w..], w).map_err(frame)?;
-        }
+        self.convert(visible, rows)?;
         self.exchanges = self.executor.backend().strip.as_ref().map_or(0, Strip::exchanges);
         self.stretch(false)
+    }
+
+    /// Makes rows of the visible frame the network's input.
+    ///
+    /// # Errors
+    /// What failed, and a message that says what to do.
+    fn convert(&mut self, visible: VisibleInput, rows: Range<usize>) -> Result<(), Failed> {
+        let (w, _) = self.options.visible;
+        let b = &mut self.buffers;
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        if visible == VisibleInput::Rgba && !self.takes_rgb {
+            let px = rows.start * w..rows.end * w;
+            fusionproxy_kernels::wasm::luma_rgba(&b.visible[px.start * 4..px.end * 4], &mut b.input[px]);
+            return Ok(());
+        }
+        let image = visible_frame(visible, self.options.visible, b.visible)?;
+        if self.takes_rgb {
+            colour::rgb(&image, rows.clone(), &mut b.input[rows.start * w * 3..], w * 3).map_err(frame)
+        } else {
+            colour::luma(&image, rows.clone(), &mut b.input[rows.start * w..], w).map_err(frame)
+        }
     }
 
     /// Goes on after an exchange.

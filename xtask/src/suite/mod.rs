@@ -104,7 +104,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if wants(Platform::Chromium) && !args.no_peers {
         step("Chromium, WebGPU included");
-        let rows = web::race(args.frames, &Path::new(OUT).join("browser.json"));
+        // As many frames as its own default for as many as the suite's default, in a few seconds.
+        let rows = web::race(4 * args.frames, &Path::new(OUT).join("browser.json"));
         report.browser = attempt("Chromium", rows, &mut report.skipped).unwrap_or_default();
     }
     if wants(Platform::Aarch64) {

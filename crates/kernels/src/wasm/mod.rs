@@ -23,7 +23,7 @@ use crate::rows::isa::Isa;
 use crate::rows::{self, Kernel};
 use crate::{Backend, Call, Shape, Src, scalar};
 
-pub use colour::compose_rgba;
+pub use colour::{compose_rgba, luma_rgba};
 pub use dot::exact;
 
 /// The leaf kernels.

@@ -251,7 +251,7 @@ impl Generator {
         let (a, b) = (self.input(a), self.input(b));
         let quant = self.quant();
         let op = self.rng.pick(BinaryOp::ALL);
-        let shift = self.rng.size(0..=14) as u32;
+        let shift = self.rng.size(0..=22) as u32;
         let multiplier = |scale: f32| {
             let m = f64::from(scale / quant.scale) * f64::from(1u32 << shift);
             (m as i32).clamp(1, 0x7fff)
