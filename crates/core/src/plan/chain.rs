@@ -25,9 +25,6 @@ pub struct Chain {
     pub divisible: bool,
 }
 
-/// Strips that each worker's band should have, at least, so that bands can be even.
-const STRIPS_PER_WORKER: u64 = 4;
-
 /// Finds chains, the rows of their strips, and which tensors are kept as a whole.
 pub(super) fn find(
     tensors: &mut [TensorSlot<'_>],
@@ -295,7 +292,8 @@ fn set_life(t: &mut TensorSlot<'_>, rows: Rows, image: bool) {
     (t.own.ahead, t.own.low) = (ahead, low);
 }
 
-/// How many times the smallest strip the strips are: as long as their rows fit the cache, and every worker gets some.
+/// How many times the smallest strip the strips are: as long as their rows fit the cache and bands are no less even than
+/// with the shortest.
 fn multiple(
     tensors: &[TensorSlot<'_>],
     steps: &[Step<'_>],
@@ -319,8 +317,14 @@ fn multiple(
         }
     }
     let room = (cache as u64).saturating_sub(halo) / per_strip.max(1);
-    let share = if workers > 1 { strips / (STRIPS_PER_WORKER * workers as u64) } else { strips };
-    room.min(share).max(1)
+    let longest = room.min(strips).max(1);
+    if workers < 2 {
+        return longest;
+    }
+    // Rows of the longest band, of strips that are `multiple` times the smallest.
+    let band = |multiple: u64| strips.div_ceil(multiple).div_ceil(workers as u64) * multiple;
+    // Long strips pack the operands of a product less often, but must not make the bands uneven.
+    (1..=longest).rev().find(|multiple| band(*multiple) <= band(1)).unwrap_or(1)
 }
 
 /// Buffers that a chain may write and divide among workers.
