@@ -1,5 +1,7 @@
 //! What was measured, as JSON, Markdown and HTML.
 
+use std::collections::HashSet;
+
 use fusionproxy_eval::report::{Bars, Cell, Column, Page, Table};
 use serde_json::{Value, json};
 
@@ -124,16 +126,10 @@ impl Report {
             others.sort_by(|a, b| median(a).total_cmp(&median(b)));
             let Some(best) = others.first().map(|r| median(r)) else { continue };
             // Each runtime once, at the precision at which it is fastest.
-            let mut seen = Vec::new();
-            others.retain(|r| {
-                !seen.contains(&r["runtime"]) && {
-                    seen.push(r["runtime"].clone());
-                    true
-                }
-            });
+            let mut seen = HashSet::new();
+            others.retain(|r| seen.insert(r["runtime"].as_str()));
             rows.extend(others.into_iter().take(3).map(|r| (r, "other runtimes")));
             for (row, group) in rows {
-                let who = text(row, if row["runtime"] == "fusionproxy" { "model" } else { "runtime" });
                 let who = text(row, if row["runtime"] == "fusionproxy" { "model" } else { "runtime" });
                 let label = format!("{who} {}, {:.1} ms", text(row, "precision"), median(row));
                 bars = bars.bar(&label, median(row) / best, Some(group));

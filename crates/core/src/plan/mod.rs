@@ -155,8 +155,8 @@ pub struct Buffer {
 }
 
 impl<'a, 's> Plan<'a, 's> {
-    /// Plans `artifact` for frames of `height` x `width` px, which need not be multiples of the network's stride; a network that is pinned to
-    /// one size takes smaller frames too.
+    /// Plans `artifact` for frames of `height` x `width` px, which need not be multiples of the network's stride; a network that
+    /// is pinned to one size takes smaller frames too.
     ///
     /// `backend` says how much scratch its kernels need; an executor must use the same one, or one that needs no more.
     ///
