@@ -28,6 +28,17 @@ pub trait Backend: Sync {
         scalar::sum_rows(image, rows, sums);
     }
 
+    /// First half of a global response normalisation of bytes that workers share: the sum of the squares of each channel of
+    /// `call`'s input over `rows`, zero point taken off, written to `sums`. `scratch` as for [`Backend::run`], less the sums.
+    fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], _scratch: &mut [u8]) {
+        scalar::square_sums(call, rows, sums);
+    }
+
+    /// Second half: `rows` of the output, from the sums of all rows.
+    fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], _scratch: &mut [u8]) {
+        scalar::respond(call, rows, sums);
+    }
+
     /// Whether runs of up to 32 products of half-precision numbers are added up in half precision, and only their sums in f32
     /// (`docs/numerics.md`).
     fn half_sums(&self) -> bool {
@@ -50,6 +61,12 @@ impl<B: Backend + ?Sized> Backend for &B {
     }
     fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], scratch: &mut [u8]) {
         (**self).sum_rows(image, rows, sums, scratch);
+    }
+    fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], scratch: &mut [u8]) {
+        (**self).square_sums(call, rows, sums, scratch);
+    }
+    fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], scratch: &mut [u8]) {
+        (**self).respond(call, rows, sums, scratch);
     }
     fn half_sums(&self) -> bool {
         (**self).half_sums()

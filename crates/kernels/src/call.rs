@@ -226,6 +226,13 @@ impl<'a, 'm> Call<'a, 'm> {
         }
     }
 
+    /// Channels of a global response normalisation of bytes: one unit, whose rows workers can share all the same.
+    pub(crate) fn response_channels(&self) -> Option<usize> {
+        let Op::Norm(n) = &self.op else { return None };
+        let (source, target) = (self.source::<u8>(0)?, self.target::<u8>()?);
+        (n.kind == NormKind::Grn && source.shape() == target.shape()).then(|| source.shape().channels)
+    }
+
     /// Whether different units may run at the same time: no unit reads what another writes.
     pub(crate) fn race_free(&self) -> bool {
         let output = self.output.as_src();

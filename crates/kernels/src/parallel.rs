@@ -1,7 +1,6 @@
 //! Splitting a call over workers.
 
-use core::ops::Range;
-
+use crate::scalar::sums_bytes;
 use crate::{Backend, Call};
 
 /// Something that runs one task on each of a fixed number of workers at the same time.
@@ -45,16 +44,20 @@ struct Shared<'r, 'a, 'm> {
 unsafe impl Sync for Shared<'_, '_, '_> {}
 
 impl Shared<'_, '_, '_> {
-    /// Runs `units`, with the `worker`-th part of the scratch.
+    /// The call. A method, so that tasks capture what is shared and not the call itself.
+    fn call(&self) -> &Call<'_, '_> {
+        self.call
+    }
+
+    /// The `worker`-th part of the scratch, less its first `skip` bytes.
     ///
     /// # Safety
-    /// No two calls with the same `worker` at the same time; `worker * per_worker + per_worker` within the scratch.
-    unsafe fn part<B: Backend + ?Sized>(&self, backend: &B, worker: usize, units: Range<usize>) {
+    /// `worker` is below the number of parts, `skip` not above their size, and nobody else has these bytes meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "exclusive by contract, not by type")]
+    unsafe fn scratch(&self, worker: usize, skip: usize) -> &mut [u8] {
+        let part = self.scratch.wrapping_add(worker * self.per_worker + skip);
         // SAFETY: in bounds and exclusive by this function's contract.
-        let scratch = unsafe {
-            core::slice::from_raw_parts_mut(self.scratch.add(worker * self.per_worker), self.per_worker)
-        };
-        backend.run(self.call, units, scratch);
+        unsafe { core::slice::from_raw_parts_mut(part, self.per_worker - skip) }
     }
 }
 
@@ -69,18 +72,72 @@ pub fn run<B: Backend + ?Sized, W: Workers + ?Sized>(
 ) {
     let units = call.units();
     let count = workers.count();
-    if count <= 1 || units <= 1 || !call.race_free() {
+    if count <= 1 || !call.race_free() {
         backend.run(call, 0..units, scratch);
         return;
     }
     let per_worker = scratch.len() / count / 64 * 64;
-    let shared = Shared { call, scratch: scratch.as_mut_ptr(), per_worker };
-    let shared = &shared;
+    let responses = call.response_channels().filter(|channels| sums_bytes(*channels) <= per_worker);
+    if units <= 1 && responses.is_none() {
+        backend.run(call, 0..units, scratch);
+        return;
+    }
+    let shared = &Shared { call, scratch: scratch.as_mut_ptr(), per_worker };
+    if let Some(channels) = responses {
+        respond(backend, workers, shared, channels);
+        return;
+    }
     workers.scatter(&move |worker| {
         let share = |i: usize| units * i / count;
         if worker < count && share(worker) < share(worker + 1) {
             // SAFETY: `scatter` calls each worker number once at a time, and count parts of per_worker bytes fit.
-            unsafe { shared.part(backend, worker, share(worker)..share(worker + 1)) };
+            let scratch = unsafe { shared.scratch(worker, 0) };
+            backend.run(shared.call(), share(worker)..share(worker + 1), scratch);
         }
     });
+}
+
+/// Runs a global response normalisation of bytes, which is one unit: all workers add up the squares of their rows, and apply
+/// the responses to the same rows when all sums are there. Sums of integers are the same in any order.
+fn respond<B: Backend + ?Sized, W: Workers + ?Sized>(
+    backend: &B,
+    workers: &W,
+    shared: &Shared<'_, '_, '_>,
+    channels: usize,
+) {
+    let (count, height) = (workers.count(), shared.call().output_shape().height);
+    let rows = |worker: usize| height * worker / count..height * (worker + 1) / count;
+    workers.scatter(&|worker| {
+        if worker < count {
+            // SAFETY: `scatter` calls each worker number once at a time, and there are `count` parts.
+            let (sums, scratch) = take_sums(unsafe { shared.scratch(worker, 0) }, channels);
+            backend.square_sums(shared.call(), rows(worker), sums, scratch);
+        }
+    });
+    // SAFETY: no task runs now, and the first part is not among those that are taken below.
+    let (sums, _) = take_sums(unsafe { shared.scratch(0, 0) }, channels);
+    for worker in 1..count {
+        // SAFETY: as above, one part at a time.
+        let (more, _) = take_sums(unsafe { shared.scratch(worker, 0) }, channels);
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += *more);
+    }
+    let sums = &*sums;
+    workers.scatter(&|worker| {
+        if worker < count {
+            // SAFETY: as above; the sums, which all workers read, are left out.
+            let scratch = unsafe { shared.scratch(worker, sums_bytes(channels)) };
+            backend.respond(shared.call(), rows(worker), sums, scratch);
+        }
+    });
+}
+
+/// Splits the sums of `channels` channels off a scratch, which is aligned to 64 bytes.
+///
+/// # Panics
+/// If it is too small or not aligned, which is a broken contract of the caller.
+pub(crate) fn take_sums(scratch: &mut [u8], channels: usize) -> (&mut [u64], &mut [u8]) {
+    let (sums, rest) = scratch.split_at_mut(sums_bytes(channels));
+    // SAFETY: any bytes are a number.
+    let (_, sums, _) = unsafe { sums.align_to_mut::<u64>() };
+    (&mut sums[..channels], rest)
 }

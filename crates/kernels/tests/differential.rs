@@ -47,6 +47,35 @@ fn every_backend_agrees_with_the_scalar_kernels() {
     }
 }
 
+#[cfg(feature = "std")]
+#[test]
+fn workers_give_the_same_bits() {
+    let pool = fusionproxy_kernels::Pool::new(3).expect("threads");
+    for backend in backends().into_iter().chain([&Scalar::ALL as &dyn Backend]) {
+        for_all(16, |case| {
+            prop_assert_eq!(
+                case.run_shared(backend, &pool),
+                case.run(backend),
+                "{} {:?}",
+                backend.name(),
+                case
+            );
+            Ok(())
+        });
+        // Workers also share what is one unit: the sums of a global response normalisation.
+        for_cases(OpKind::Norm, DType::U8, 192, |case| {
+            prop_assert_eq!(
+                case.run_shared(backend, &pool),
+                case.run(backend),
+                "{} {:?}",
+                backend.name(),
+                case
+            );
+            Ok(())
+        });
+    }
+}
+
 /// A mean or sum over the image from the sums of its parts.
 #[test]
 fn sums_of_parts_are_the_sum_of_the_whole() {

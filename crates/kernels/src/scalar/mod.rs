@@ -20,10 +20,12 @@ mod window;
 
 use core::ops::Range;
 
-use fusionproxy_format::{Conv, DType, Op, OpKind};
+use fusionproxy_format::{Conv, DType, NormKind, Op, OpKind};
 use half::f16;
 
 pub use activation::activate;
+pub(crate) use norm::sums_bytes;
+pub use norm::{respond, square_sums};
 pub use reduce::{finish_sums, sum_rows};
 
 use crate::{Call, Shape};
@@ -137,7 +139,10 @@ fn convolution<const SET: u32, const TRANSPOSED: bool>(
     );
 }
 
-/// Scratch that a scalar kernel needs: none.
-pub(crate) fn scratch_bytes(_: &Op<'_>, _: DType, _: Shape, _: Shape) -> usize {
-    0
+/// Scratch that a scalar kernel needs: none, but for the sums that workers share.
+pub(crate) fn scratch_bytes(op: &Op<'_>, dtype: DType, input: Shape, _: Shape) -> usize {
+    match op {
+        Op::Norm(n) if n.kind == NormKind::Grn && dtype == DType::U8 => sums_bytes(input.channels),
+        _ => 0,
+    }
 }

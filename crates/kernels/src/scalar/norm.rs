@@ -8,7 +8,7 @@ use super::float::Float;
 use super::quantise::{Quantiser, dequantise};
 use super::row::{block_row, channel_blocks, gather, map_pixels, over_space};
 use crate::{Call, Element, Src};
-use fusionproxy_format::{CHANNEL_BLOCK, Norm, NormKind};
+use fusionproxy_format::{CHANNEL_BLOCK, Norm, NormKind, Op};
 
 /// Sum and sum of squares of up to 2^23 8-bit elements.
 #[derive(Clone, Copy, Default)]
@@ -73,7 +73,7 @@ pub(super) fn run_u8(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
         NormKind::Instance => per_channel::<u8, _>(
             op,
             call,
-            units,
+            (units, 0..call.output_shape().height),
             |src, block| {
                 let sums = over_space(src, block, Sums::default(), |_, sums, q| sums.add(q), Sums::join);
                 sums.map(|s| Standard::new(pixels(src), s, quant.scale, op.epsilon))
@@ -81,20 +81,75 @@ pub(super) fn run_u8(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
             |q, standard, [gamma, beta]| quantiser.any(standard.apply(q, gamma, beta) * per_step),
         ),
         NormKind::Grn => {
-            let zero = i32::from(quant.zero_point);
-            let square = |_, acc: u64, q: u8| {
-                let v = i32::from(q) - zero;
-                acc + (v * v) as u64
-            };
+            let square = square(quant.zero_point);
             let norms = |src: &Src<'_, u8>, block| {
-                over_space(src, block, 0, square, |a, b| a + b).map(|s| quant.scale * libm::sqrtf(s as f32))
+                over_space(src, block, 0, |_, acc, q| square(acc, q), |a, b| a + b)
+                    .map(|s| norm(s, quant.scale))
             };
-            response(op, call, norms, |q: u8, response, beta| {
-                let v = dequantise(q, quant);
-                quantiser.any((v * response + beta + v) * per_step)
-            });
+            response_u8(op, call, 0..call.output_shape().height, norms);
         }
     }
+}
+
+/// Adds the square of an element.
+fn square(zero_point: u8) -> impl Fn(u64, u8) -> u64 {
+    let zero = i32::from(zero_point);
+    move |acc, q| {
+        let v = i32::from(q) - zero;
+        acc + (v * v) as u64
+    }
+}
+
+/// The L2 norm of a channel.
+fn norm(squares: u64, scale: f32) -> f32 {
+    scale * libm::sqrtf(squares as f32)
+}
+
+/// Global response normalisation of `rows`, in 8 bits.
+fn response_u8(
+    op: &Norm<'_>,
+    call: &Call<'_, '_>,
+    rows: Range<usize>,
+    norms: impl Fn(&Src<'_, u8>, (usize, usize)) -> [f32; CHANNEL_BLOCK],
+) {
+    let quant = call.inputs()[0].quant;
+    let quantiser = Quantiser::plain(call.output_quant());
+    let per_step = 1.0 / call.output_quant().scale;
+    response(op, call, rows, norms, |q: u8, response, beta| {
+        let v = dequantise(q, quant);
+        quantiser.any((v * response + beta + v) * per_step)
+    });
+}
+
+/// Bytes of the sums of [`square_sums`], a multiple of 64.
+pub(crate) const fn sums_bytes(channels: usize) -> usize {
+    (channels * size_of::<u64>()).next_multiple_of(64)
+}
+
+/// Writes the sum of squares of each channel of the input of an 8-bit global response normalisation over `rows`: the share of
+/// a part of the image, where workers share it.
+pub fn square_sums(call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64]) {
+    let Some(src) = call.source::<u8>(0) else { return };
+    let square = square(call.inputs()[0].quant.zero_point);
+    for (block, sums) in channel_blocks(0..src.shape().channels).zip(sums.chunks_mut(CHANNEL_BLOCK)) {
+        let mut acc = [0; CHANNEL_BLOCK];
+        for y in rows.clone() {
+            for (_, lane) in block_row(&src, y, block) {
+                gather(&mut acc, lane, |_, acc, q: u8| square(acc, q));
+            }
+        }
+        sums.copy_from_slice(&acc[..sums.len()]);
+    }
+}
+
+/// Writes `rows` of an 8-bit global response normalisation from the sums of all rows. Does nothing for other calls.
+pub fn respond(call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64]) {
+    let Op::Norm(op) = call.op() else { return };
+    let scale = call.inputs()[0].quant.scale;
+    response_u8(op, call, rows, |_, (first, len)| {
+        let sum = |i: usize| sums.get(first + i).filter(|_| i < len).copied().unwrap_or_default();
+        core::array::from_fn(|i| norm(sum(i), scale))
+    });
 }
 
 /// Runs `units` of a normalisation: rows (layer), channels (instance), or the one whole (global response), in floats.
@@ -112,7 +167,7 @@ pub(super) fn run_float<T: Float>(op: &Norm<'_>, call: &Call<'_, '_>, units: Ran
         NormKind::Instance => per_channel::<T, _>(
             op,
             call,
-            units,
+            (units, 0..call.output_shape().height),
             |src, block| {
                 let n = pixels(src) as f32;
                 let mean = over_space(src, block, 0.0, |_, acc, v: T| acc + v.load(), add).map(|s| s / n);
@@ -126,7 +181,10 @@ pub(super) fn run_float<T: Float>(op: &Norm<'_>, call: &Call<'_, '_>, units: Ran
             let norms = |src: &Src<'_, T>, block| {
                 over_space(src, block, 0.0, |_, acc, v: T| acc + v.load() * v.load(), add).map(libm::sqrtf)
             };
-            response(op, call, norms, |v: T, response, beta| T::store(v.load() * response + beta + v.load()));
+            let rows = 0..call.output_shape().height;
+            response(op, call, rows, norms, |v: T, response, beta| {
+                T::store(v.load() * response + beta + v.load())
+            });
         }
     }
 }
@@ -135,13 +193,13 @@ fn pixels<T: Element>(src: &Src<'_, T>) -> usize {
     src.shape().height * src.shape().width
 }
 
-/// Computes `statistics` of each block of `channels`, and then writes `apply` of each of its elements, the statistics of its
-/// channel, gain and offset.
+/// Computes `statistics` of each block of `channels`, and then writes `apply` of each of its elements in `rows`, the statistics
+/// of its channel, gain and offset.
 #[inline(always)]
 fn per_channel<T: Element, S: Copy>(
     op: &Norm<'_>,
     call: &Call<'_, '_>,
-    channels: Range<usize>,
+    (channels, rows): (Range<usize>, Range<usize>),
     statistics: impl Fn(&Src<'_, T>, (usize, usize)) -> [S; CHANNEL_BLOCK],
     apply: impl Fn(T, S, [f32; 2]) -> T,
 ) {
@@ -152,7 +210,7 @@ fn per_channel<T: Element, S: Copy>(
             let c = block.0 + i.min(block.1 - 1);
             [op.gamma[c], op.beta[c]]
         });
-        for y in 0..src.shape().height {
+        for y in rows.clone() {
             for (x, lane) in block_row(&src, y, block) {
                 let mut out = [T::default(); CHANNEL_BLOCK];
                 gather(&mut out, lane, |i, _, v| apply(v, statistics[i], affine[i]));
@@ -162,12 +220,13 @@ fn per_channel<T: Element, S: Copy>(
     }
 }
 
-/// Global response normalisation: `norms` gives the L2 norm of each channel of a block, and `apply` a result from an
+/// Global response normalisation of `rows`: `norms` gives the L2 norm of each channel of a block, and `apply` a result from an
 /// element, gamma * norm / (mean norm + epsilon), and beta.
 #[inline(always)]
 fn response<T: Element>(
     op: &Norm<'_>,
     call: &Call<'_, '_>,
+    rows: Range<usize>,
     norms: impl Fn(&Src<'_, T>, (usize, usize)) -> [f32; CHANNEL_BLOCK],
     apply: impl Fn(T, f32, f32) -> T,
 ) {
@@ -184,7 +243,7 @@ fn response<T: Element>(
     per_channel::<T, _>(
         op,
         call,
-        0..channels,
+        (0..channels, rows),
         |src, block| {
             let mut responses = norms(src, block).map(|norm| norm / mean);
             for (r, gamma) in responses.iter_mut().zip(&op.gamma[block.0..]) {

@@ -190,6 +190,26 @@ macro_rules! backend {
                 reduce::sum_rows::<Self>(image, rows, sums, scratch);
             }
 
+            fn square_sums(
+                &self,
+                call: &Call<'_, '_>,
+                rows: Range<usize>,
+                sums: &mut [u64],
+                scratch: &mut [u8],
+            ) {
+                match call.op() {
+                    Op::Norm(n) if norm::supports(n) => norm::square_sums::<Self>(call, rows, sums, scratch),
+                    _ => scalar::square_sums(call, rows, sums),
+                }
+            }
+
+            fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], scratch: &mut [u8]) {
+                match call.op() {
+                    Op::Norm(n) if norm::supports(n) => norm::respond::<Self>(call, n, rows, sums, scratch),
+                    _ => scalar::respond(call, rows, sums),
+                }
+            }
+
             fn half_sums(&self) -> bool {
                 <Self as isa::Isa>::HALF_SUMS
             }

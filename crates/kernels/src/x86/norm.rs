@@ -11,6 +11,8 @@ use super::functions::root;
 use super::isa::Isa;
 use super::requant::Requant;
 use super::stage::{Arena, copy_pixels};
+use crate::parallel::take_sums;
+use crate::scalar::sums_bytes;
 use crate::{Call, Dst, Shape, Src};
 
 /// Most channels: their sum of squares fits 32 bits a lane, and 255 times their number is exact in f32.
@@ -65,10 +67,8 @@ pub(super) fn scratch_bytes<I: Isa>(op: &Norm<'_>, input: Shape) -> usize {
     match op.kind {
         NormKind::Grn => {
             let sums = period::<I>(input.channels) * I::VECTOR * 8;
-            Arena::size(sums)
-                + Arena::size(input.width * input.channels)
-                + Arena::size(input.channels * 4)
-                + 64
+            let stages = Arena::size(sums) + Arena::size(input.width * input.channels);
+            sums_bytes(input.channels) + stages.max(Arena::size(input.channels * 4)) + 64
         }
         _ => 0,
     }
@@ -90,52 +90,78 @@ pub(super) fn run<I: Isa>(
         }
         return true;
     }
-    let Shape { height, width, channels } = source.shape();
-    let quant = call.inputs()[0].quant;
+    let Shape { height, channels, .. } = source.shape();
+    let (sums, scratch) = take_sums(scratch, channels);
+    square_sums::<I>(call, 0..height, sums, scratch);
+    respond::<I>(call, op, 0..height, sums, scratch);
+    true
+}
+
+/// See [`crate::Backend::square_sums`]; for a response normalisation that [`supports`] accepts.
+pub(super) fn square_sums<I: Isa>(
+    call: &Call<'_, '_>,
+    rows: Range<usize>,
+    sums: &mut [u64],
+    scratch: &mut [u8],
+) {
+    let Some(source) = call.source::<u8>(0) else { return };
+    let Shape { width, channels, .. } = source.shape();
     let mut arena = Arena::new(scratch);
     let bytes = period::<I>(channels) * I::VECTOR * 8;
-    let sums = &mut arena.take(bytes)[..bytes];
-    sums.fill(0);
+    let lanes = &mut arena.take(bytes)[..bytes];
+    lanes.fill(0);
     let packed = arena.take(width * channels);
     let pixel = source.layout().pixel;
-    for y in 0..height {
+    for y in rows {
         let mut from = source.ptr(y, 0);
         if pixel != channels {
             // SAFETY: the row's pixels; the scratch holds as many.
             unsafe { copy_pixels(from, pixel, packed.as_mut_ptr(), channels, width, channels) };
             from = packed.as_ptr();
         }
+        let zero = call.inputs()[0].quant.zero_point;
         // SAFETY: the token's existence proves the instructions; the row has width * channels bytes, the sums `period`
         // vectors of 64-bit numbers.
         unsafe {
-            let sums = sums.as_mut_ptr().cast();
-            I::add_squares(from, width * channels, period::<I>(channels), quant.zero_point, sums);
+            I::add_squares(from, width * channels, period::<I>(channels), zero, lanes.as_mut_ptr().cast());
         }
     }
-    let sums = sums.as_chunks::<8>().0;
-    let norm = |c: usize| {
-        let elements = (c..sums.len()).step_by(channels);
-        let sum: u64 = elements.map(|e| u64::from_ne_bytes(sums[I::sum_at(e)])).sum();
-        quant.scale * libm::sqrtf(sum as f32)
-    };
+    let lanes = lanes.as_chunks::<8>().0;
+    for (c, sum) in sums.iter_mut().enumerate() {
+        let elements = (c..lanes.len()).step_by(channels);
+        *sum = elements.map(|e| u64::from_ne_bytes(lanes[I::sum_at(e)])).sum();
+    }
+}
+
+/// See [`crate::Backend::respond`]; as [`square_sums`].
+pub(super) fn respond<I: Isa>(
+    call: &Call<'_, '_>,
+    op: &Norm<'_>,
+    rows: Range<usize>,
+    sums: &[u64],
+    scratch: &mut [u8],
+) {
+    let (Some(source), Some(out)) = (call.source::<u8>(0), call.target::<u8>()) else { return };
+    let channels = source.shape().channels;
+    let scale = call.inputs()[0].quant.scale;
+    let norm = |sum: &u64| scale * libm::sqrtf(*sum as f32);
     let mut total = 0.0;
-    for c in 0..channels {
-        total += norm(c);
+    for sum in sums {
+        total += norm(sum);
     }
     let mean = total / channels as f32 + op.epsilon;
-    let responses = arena.take(channels * 4).as_mut_ptr().cast::<f32>();
-    for (c, gamma) in op.gamma.iter().enumerate() {
-        // SAFETY: `channels` numbers were taken, aligned to 64 bytes.
-        unsafe { responses.add(c).write(norm(c) / mean * gamma) };
+    let responses = Arena::new(scratch).take(channels * 4).as_mut_ptr().cast::<f32>();
+    for (c, (gamma, sum)) in op.gamma.iter().zip(sums).enumerate() {
+        // SAFETY: `channels` numbers were taken, aligned to 64 bytes; there are as many gains.
+        unsafe { responses.add(c).write(norm(sum) / mean * gamma) };
     }
-    // SAFETY: they were all written.
+    // SAFETY: they were all written: there are as many gains and sums as channels.
     let responses = unsafe { core::slice::from_raw_parts(responses, channels) };
-    for y in 0..height {
+    for y in rows {
         let row = row(call, op, responses, (&source, &out), y);
         // SAFETY: the token's existence proves the instructions; a row of both views, with as many channels as responses.
         unsafe { I::response_norm(&row) };
     }
-    true
 }
 
 fn row<'a>(

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use fusionproxy_format::{Activation, DType, Op, Quant};
-use fusionproxy_kernels::{Backend, Call, Layout, Operand, Scalar, reads};
+use fusionproxy_kernels::{Backend, Call, Layout, Operand, Scalar, Workers, reads, run};
 use half::f16;
 
 use super::owned::{pack_float, slots};
@@ -148,12 +148,33 @@ impl Case {
     }
 
     fn units(&self, backend: &dyn Backend, call: &Call<'_, '_>, units: Range<usize>) {
-        let needed =
-            backend.scratch_bytes(call.op(), self.output_dtype, self.inputs[0].shape(), self.output.shape);
-        // Scratch as executors give it: aligned to 64 bytes, its contents arbitrary.
+        self.with_scratch(backend, call, 1, |scratch| backend.run(call, units, scratch));
+    }
+
+    /// As [`Self::run`], shared by `workers`.
+    pub fn run_shared<W: Workers>(&self, backend: &dyn Backend, workers: &W) -> Vec<u32> {
+        let output = self.output_tensor(self.output);
+        self.with_call(&output, |call| {
+            self.with_scratch(backend, call, workers.count(), |scratch| run(backend, workers, call, scratch));
+        });
+        assert!(output.gaps_intact(), "a byte outside of the output was written");
+        output.all_bits()
+    }
+
+    /// Calls `f` with scratch as executors give it: aligned to 64 bytes, its contents arbitrary.
+    fn with_scratch(
+        &self,
+        backend: &dyn Backend,
+        call: &Call<'_, '_>,
+        workers: usize,
+        f: impl FnOnce(&mut [u8]),
+    ) {
+        let (input, output) = (self.inputs[0].shape(), self.output.shape);
+        let needed = backend.scratch_bytes(call.op(), self.output_dtype, input, output);
+        let needed = workers * needed.next_multiple_of(64);
         let mut scratch = vec![0x5a; needed + 64];
         let start = scratch.as_ptr().addr().next_multiple_of(64) - scratch.as_ptr().addr();
-        backend.run(call, units, &mut scratch[start..start + needed]);
+        f(&mut scratch[start..start + needed]);
     }
 
     /// Rows of input `i` that output row `y` reads, or `None` if the operator's rows are not local.
