@@ -288,6 +288,27 @@ fn normalisation() {
     assert_eq!(of(NormKind::Grn, &[10.0, 10.0]), [100.0, 100.0]);
 }
 
+#[cfg(feature = "std")]
+#[test]
+fn workers_share_a_response() {
+    let pool = fusionproxy_kernels::Pool::new(2).expect("threads");
+    let op = OwnedOp::Norm { kind: NormKind::Grn, epsilon: 0.0, gamma: vec![2.0], beta: vec![1.0] };
+    // Rows of different workers, then more workers than rows. The numbers are those of `normalisation`.
+    for (height, values, want) in [(2, &[12.0, 6.0][..], &[108, 90][..]), (1, &[12.0], &[108])] {
+        let input = Tensor::of(DType::U8, Shape::new(height, 1, 1), quant(0.5, 10), values);
+        let output = Layout::dense(Shape::new(height, 1, 1));
+        let case = Case {
+            op: op.clone(),
+            inputs: vec![input],
+            output_dtype: DType::U8,
+            output,
+            output_quant: quant(0.5, 100),
+            output_offset: 0,
+        };
+        assert_eq!(case.run_shared(&Scalar::ALL, &pool), want);
+    }
+}
+
 #[test]
 fn softmax_shares_sum_to_one() {
     let ln2 = core::f64::consts::LN_2;
