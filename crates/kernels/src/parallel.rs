@@ -39,7 +39,7 @@ struct Shared<'r, 'a, 'm> {
     per_worker: usize,
 }
 
-// SAFETY: `run` shares this between workers only if `Call::race_free` holds, so that no worker reads or writes an element
+// SAFETY: `run` has this shared between workers only if `Call::race_free` holds, so that no worker reads or writes an element
 // that another writes, and each worker makes a slice of its own part of the scratch alone.
 unsafe impl Sync for Shared<'_, '_, '_> {}
 
@@ -70,31 +70,34 @@ pub fn run<B: Backend + ?Sized, W: Workers + ?Sized>(
     call: &Call<'_, '_>,
     scratch: &mut [u8],
 ) {
-    let units = call.units();
-    let count = workers.count();
-    if count <= 1 || !call.race_free() {
-        backend.run(call, 0..units, scratch);
-        return;
+    if workers.count() <= 1 || !call.race_free() || !share(backend, workers, call, scratch) {
+        backend.run(call, 0..call.units(), scratch);
     }
+}
+
+/// Runs a call by all workers; `false`, with nothing done, if they have nothing to share.
+fn share<B: Backend + ?Sized, W: Workers + ?Sized>(
+    backend: &B,
+    workers: &W,
+    call: &Call<'_, '_>,
+    scratch: &mut [u8],
+) -> bool {
+    let (units, count) = (call.units(), workers.count());
     let per_worker = scratch.len() / count / 64 * 64;
-    let responses = call.response_channels().filter(|channels| sums_bytes(*channels) <= per_worker);
-    if units <= 1 && responses.is_none() {
-        backend.run(call, 0..units, scratch);
-        return;
-    }
     let shared = &Shared { call, scratch: scratch.as_mut_ptr(), per_worker };
-    if let Some(channels) = responses {
-        respond(backend, workers, shared, channels);
-        return;
+    match call.response_channels() {
+        Some(channels) if sums_bytes(channels) <= per_worker => respond(backend, workers, shared, channels),
+        _ if units <= 1 => return false,
+        _ => workers.scatter(&move |worker| {
+            let share = |i: usize| units * i / count;
+            if worker < count && share(worker) < share(worker + 1) {
+                // SAFETY: `scatter` calls each worker number once at a time, and count parts of per_worker bytes fit.
+                let scratch = unsafe { shared.scratch(worker, 0) };
+                backend.run(shared.call(), share(worker)..share(worker + 1), scratch);
+            }
+        }),
     }
-    workers.scatter(&move |worker| {
-        let share = |i: usize| units * i / count;
-        if worker < count && share(worker) < share(worker + 1) {
-            // SAFETY: `scatter` calls each worker number once at a time, and count parts of per_worker bytes fit.
-            let scratch = unsafe { shared.scratch(worker, 0) };
-            backend.run(shared.call(), share(worker)..share(worker + 1), scratch);
-        }
-    });
+    true
 }
 
 /// Runs a global response normalisation of bytes, which is one unit: all workers add up the squares of their rows, and apply

@@ -52,27 +52,14 @@ fn every_backend_agrees_with_the_scalar_kernels() {
 fn workers_give_the_same_bits() {
     let pool = fusionproxy_kernels::Pool::new(3).expect("threads");
     for backend in backends().into_iter().chain([&Scalar::ALL as &dyn Backend]) {
-        for_all(16, |case| {
-            prop_assert_eq!(
-                case.run_shared(backend, &pool),
-                case.run(backend),
-                "{} {:?}",
-                backend.name(),
-                case
-            );
+        let same = |case: &Case| {
+            let (got, want) = (case.run_shared(backend, &pool), case.run(backend));
+            prop_assert_eq!(got, want, "{} {:?}", backend.name(), case);
             Ok(())
-        });
+        };
+        for_all(16, same);
         // Workers also share what is one unit: the sums of a global response normalisation.
-        for_cases(OpKind::Norm, DType::U8, 192, |case| {
-            prop_assert_eq!(
-                case.run_shared(backend, &pool),
-                case.run(backend),
-                "{} {:?}",
-                backend.name(),
-                case
-            );
-            Ok(())
-        });
+        for_cases(OpKind::Norm, DType::U8, 192, same);
     }
 }
 
@@ -88,13 +75,12 @@ fn sums_of_parts_are_the_sum_of_the_whole() {
                 let Some(image) = call.source::<u8>(0).filter(|_| sums) else { return false };
                 let shape = image.shape();
                 let mut sums = vec![0; shape.channels];
-                let bytes = backend.scratch_bytes(call.op(), DType::U8, shape, call.output_shape());
-                let mut memory = vec![0x5a; bytes + 63];
-                let start = memory.as_ptr().align_offset(64);
                 let cut = shape.height / 3;
-                for rows in [cut..shape.height, 0..cut] {
-                    backend.sum_rows(&image, rows, &mut sums, &mut memory[start..][..bytes]);
-                }
+                case.with_scratch(backend, call, 1, |scratch| {
+                    for rows in [cut..shape.height, 0..cut] {
+                        backend.sum_rows(&image, rows, &mut sums, scratch);
+                    }
+                });
                 finish_sums(call, &sums);
                 true
             });

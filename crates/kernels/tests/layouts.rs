@@ -21,6 +21,19 @@ fn any_split_gives_the_same_bytes() {
     });
 }
 
+/// Without scratch, too: what workers cannot share then, one runs.
+#[cfg(feature = "std")]
+#[test]
+fn workers_give_the_same_bytes() {
+    let pool = fusionproxy_kernels::Pool::new(3).expect("threads");
+    for_all(16, |case| {
+        let output = case.output_tensor(case.output);
+        case.with_call(&output, |call| run(&Scalar::ALL, &pool, call, &mut []));
+        prop_assert_eq!(output.all_bits(), case.run(&Scalar::ALL), "{:?}", case);
+        Ok(())
+    });
+}
+
 #[test]
 fn line_buffers_give_the_same_bytes() {
     for_all(48, |case| {

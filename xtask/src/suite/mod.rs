@@ -139,7 +139,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.write {
         let counts = counts::merged(&counted()?, &report.counts());
         markers::write_tables(&report, &counts)?;
-        std::fs::create_dir_all(BASELINE).with_context(|| format!("cannot make {BASELINE}"))?;
         let keep = |name: &str, rows: Value| {
             write(&Path::new(BASELINE).join(name), &serde_json::to_string_pretty(&rows)?)
         };

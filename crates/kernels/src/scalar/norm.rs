@@ -75,29 +75,33 @@ pub(super) fn run_u8(op: &Norm<'_>, call: &Call<'_, '_>, units: Range<usize>) {
             call,
             (units, 0..call.output_shape().height),
             |src, block| {
-                let sums = over_space(src, block, Sums::default(), |_, sums, q| sums.add(q), Sums::join);
+                let sums =
+                    over_space(src, rows(src), block, Sums::default(), |_, sums, q| sums.add(q), Sums::join);
                 sums.map(|s| Standard::new(pixels(src), s, quant.scale, op.epsilon))
             },
             |q, standard, [gamma, beta]| quantiser.any(standard.apply(q, gamma, beta) * per_step),
         ),
         NormKind::Grn => {
-            let square = square(quant.zero_point);
             let norms = |src: &Src<'_, u8>, block| {
-                over_space(src, block, 0, |_, acc, q| square(acc, q), |a, b| a + b)
-                    .map(|s| norm(s, quant.scale))
+                squares(src, quant.zero_point, rows(src), block).map(|s| norm(s, quant.scale))
             };
             response_u8(op, call, 0..call.output_shape().height, norms);
         }
     }
 }
 
-/// Adds the square of an element.
-fn square(zero_point: u8) -> impl Fn(u64, u8) -> u64 {
-    let zero = i32::from(zero_point);
-    move |acc, q| {
-        let v = i32::from(q) - zero;
+/// The sums of squares of a block of channels over `rows`.
+fn squares(
+    src: &Src<'_, u8>,
+    zero_point: u8,
+    rows: Range<usize>,
+    block: (usize, usize),
+) -> [u64; CHANNEL_BLOCK] {
+    let square = |_, acc: u64, q: u8| {
+        let v = i32::from(q) - i32::from(zero_point);
         acc + (v * v) as u64
-    }
+    };
+    over_space(src, rows, block, 0, square, |a, b| a + b)
 }
 
 /// The L2 norm of a channel.
@@ -130,15 +134,9 @@ pub(crate) const fn sums_bytes(channels: usize) -> usize {
 /// a part of the image, where workers share it.
 pub fn square_sums(call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64]) {
     let Some(src) = call.source::<u8>(0) else { return };
-    let square = square(call.inputs()[0].quant.zero_point);
+    let zero_point = call.inputs()[0].quant.zero_point;
     for (block, sums) in channel_blocks(0..src.shape().channels).zip(sums.chunks_mut(CHANNEL_BLOCK)) {
-        let mut acc = [0; CHANNEL_BLOCK];
-        for y in rows.clone() {
-            for (_, lane) in block_row(&src, y, block) {
-                gather(&mut acc, lane, |_, acc, q: u8| square(acc, q));
-            }
-        }
-        sums.copy_from_slice(&acc[..sums.len()]);
+        sums.copy_from_slice(&squares(&src, zero_point, rows.clone(), block)[..sums.len()]);
     }
 }
 
@@ -170,16 +168,18 @@ pub(super) fn run_float<T: Float>(op: &Norm<'_>, call: &Call<'_, '_>, units: Ran
             (units, 0..call.output_shape().height),
             |src, block| {
                 let n = pixels(src) as f32;
-                let mean = over_space(src, block, 0.0, |_, acc, v: T| acc + v.load(), add).map(|s| s / n);
+                let mean =
+                    over_space(src, rows(src), block, 0.0, |_, acc, v: T| acc + v.load(), add).map(|s| s / n);
                 let square = |i: usize, acc: f32, v: T| acc + (v.load() - mean[i]) * (v.load() - mean[i]);
-                let squares = over_space(src, block, 0.0, square, add);
+                let squares = over_space(src, rows(src), block, 0.0, square, add);
                 core::array::from_fn(|i| (mean[i], 1.0 / libm::sqrtf(squares[i] / n + op.epsilon)))
             },
             |v, (mean, factor), [gamma, beta]| T::store((v.load() - mean) * factor * gamma + beta),
         ),
         NormKind::Grn => {
             let norms = |src: &Src<'_, T>, block| {
-                over_space(src, block, 0.0, |_, acc, v: T| acc + v.load() * v.load(), add).map(libm::sqrtf)
+                over_space(src, rows(src), block, 0.0, |_, acc, v: T| acc + v.load() * v.load(), add)
+                    .map(libm::sqrtf)
             };
             let rows = 0..call.output_shape().height;
             response(op, call, rows, norms, |v: T, response, beta| {
@@ -187,6 +187,11 @@ pub(super) fn run_float<T: Float>(op: &Norm<'_>, call: &Call<'_, '_>, units: Ran
             });
         }
     }
+}
+
+/// All rows of an image.
+fn rows<T: Element>(src: &Src<'_, T>) -> Range<usize> {
+    0..src.shape().height
 }
 
 fn pixels<T: Element>(src: &Src<'_, T>) -> usize {

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::float::Float;
 use super::quantise::Quantiser;
-use super::row::{block_row, channel_blocks, gather, map_pixels, over_space};
+use super::row::{channel_blocks, map_pixels, over_space};
 use crate::{Call, Src};
 use fusionproxy_format::{Axis, CHANNEL_BLOCK, Op, Reduce, ReduceKind};
 
@@ -39,9 +39,10 @@ pub(super) fn run_u8(op: &Reduce, call: &Call<'_, '_>, units: Range<usize>) {
         return;
     }
     let (Some(src), Some(dst)) = (call.source::<u8>(0), call.target::<u8>()) else { return };
+    let rows = 0..src.shape().height;
     for (first, len) in channel_blocks(units) {
         let join = |a: i32, b: i32| if op.kind == ReduceKind::Max { a.max(b) } else { a + b };
-        let acc = over_space(&src, (first, len), 0, |_, acc, q| step(acc, q), join);
+        let acc = over_space(&src, rows.clone(), (first, len), 0, |_, acc, q| step(acc, q), join);
         dst.pixel(0, 0).slice(first, len).fill_array(acc.map(finish));
     }
 }
@@ -63,8 +64,10 @@ pub(super) fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range
         return;
     }
     let (Some(src), Some(dst)) = (call.source::<T>(0), call.target::<T>()) else { return };
+    let rows = 0..src.shape().height;
     for (first, len) in channel_blocks(units) {
-        let acc = over_space(&src, (first, len), start, |_, acc, v: T| step(acc, v.load()), step);
+        let acc =
+            over_space(&src, rows.clone(), (first, len), start, |_, acc, v: T| step(acc, v.load()), step);
         dst.pixel(0, 0).slice(first, len).fill_array(acc.map(finish));
     }
 }
@@ -73,12 +76,7 @@ pub(super) fn run_float<T: Float>(op: &Reduce, call: &Call<'_, '_>, units: Range
 /// image, where the parts are computed apart.
 pub fn sum_rows(src: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32]) {
     for (block, sums) in channel_blocks(0..src.shape().channels).zip(sums.chunks_mut(CHANNEL_BLOCK)) {
-        let mut acc = [0; CHANNEL_BLOCK];
-        for y in rows.clone() {
-            for (_, lane) in block_row(src, y, block) {
-                gather(&mut acc, lane, |_, acc, q: u8| acc + i32::from(q));
-            }
-        }
+        let acc = over_space(src, rows.clone(), block, 0, |_, acc, q: u8| acc + i32::from(q), |a, b| a + b);
         for (sum, acc) in sums.iter_mut().zip(acc) {
             *sum += acc;
         }

@@ -106,18 +106,19 @@ pub(super) fn gather<A: Copy, T: Element>(
     }
 }
 
-/// Folds every pixel's channels of a block: the elements of each row with `step`, starting from `start`, and the rows with
+/// Folds the channels of a block of every pixel of `rows`: the elements of each row with `step`, starting from `start`, and the rows with
 /// `join`. In floats, the short sums of the rows keep the rounding error of large images small.
 #[inline(always)]
 pub(super) fn over_space<A: Copy, T: Element>(
     src: &Src<'_, T>,
+    rows: Range<usize>,
     block: (usize, usize),
     start: A,
     step: impl Fn(usize, A, T) -> A,
     join: impl Fn(A, A) -> A,
 ) -> [A; CHANNEL_BLOCK] {
     let mut all = [start; CHANNEL_BLOCK];
-    for y in 0..src.shape().height {
+    for y in rows {
         let mut row = [start; CHANNEL_BLOCK];
         for (_, lane) in block_row(src, y, block) {
             gather(&mut row, lane, &step);

@@ -10,10 +10,10 @@ use core::ops::Range;
 
 use fusionproxy_format::{Conv, ConvWeights, padded_channels};
 
+use super::interleave::Bytes;
 use super::isa::Isa;
 use super::requant::Requant;
 use super::stage::{Arena, Channels, Stage, StagePlan, copy_pixels};
-use super::transpose::Bytes;
 use crate::{AnyDst, AnySrc, Call, Shape};
 
 /// Most taps, rounded up to a multiple of 4.

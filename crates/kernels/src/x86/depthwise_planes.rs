@@ -9,10 +9,10 @@ use core::ops::Range;
 
 use fusionproxy_format::{Conv, ConvWeights, padded_channels};
 
+use super::interleave::Bytes;
 use super::isa::Isa;
 use super::requant::Requant;
 use super::stage::{Arena, Channels, Stage, StagePlan};
-use super::transpose::Bytes;
 use crate::{AnyDst, AnySrc, Call, Shape};
 
 /// Most rows of a kernel.

@@ -4,7 +4,7 @@ use fusionproxy_format::ConvWeights;
 use half::f16;
 
 use super::isa::Isa;
-use super::stage::{CopyPixels, copy_floats};
+use super::stage::{CopyPixels, copy_numbers};
 use crate::Element;
 
 /// An element type and the type that the leaf kernels compute on, its "wide" form.
@@ -39,11 +39,11 @@ impl Lane for f32 {
     const SAME: bool = true;
 
     fn load<I: Isa>() -> CopyPixels {
-        copy_floats
+        copy_numbers::<4>
     }
 
     fn store<I: Isa>() -> CopyPixels {
-        copy_floats
+        copy_numbers::<4>
     }
 }
 

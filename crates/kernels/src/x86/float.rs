@@ -11,7 +11,7 @@ use fusionproxy_format::{Activation, Conv, ConvGeometry};
 
 use super::element::Float;
 use super::isa::Isa;
-use super::stage::{Arena, Channels, Stage, StagePlan, copy_halves};
+use super::stage::{Arena, Channels, Stage, StagePlan, copy_numbers};
 use crate::{Call, Shape};
 
 /// Most taps of a pixel.
@@ -273,7 +273,7 @@ pub(super) fn run<I: Isa, T: Float>(
     };
     let tiles = blocks.div_ceil(tile_blocks::<I, T>(g));
     let tile = |i: usize| blocks * i / tiles..blocks * (i + 1) / tiles;
-    let copy = if sums { copy_halves } else { T::load::<I>() };
+    let copy = if sums { copy_numbers::<2> } else { T::load::<I>() };
 
     if access == Access::Direct {
         let (from, to) = (source.layout(), out.layout());

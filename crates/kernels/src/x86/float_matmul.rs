@@ -8,8 +8,8 @@ use fusionproxy_format::{Activation, Matmul};
 use super::element::Float;
 use super::float::FloatRow;
 use super::isa::Isa;
-use super::stage::{Arena, copy_halves};
-use super::turn::turn;
+use super::stage::{Arena, copy_numbers};
+use super::transpose::transpose;
 use crate::{Call, Shape, Src};
 
 /// Rows of the left operand that are worked on together.
@@ -93,7 +93,7 @@ pub(super) fn run<I: Isa, T: Float>(
     }
     let [rows, results] = [rows, results].map(<[u8]>::as_mut_ptr);
     let line = line.as_mut_ptr().cast::<T>();
-    let load = if sums { copy_halves } else { T::load::<I>() };
+    let load = if sums { copy_numbers::<2> } else { T::load::<I>() };
     let tiles = blocks.div_ceil(I::FLOAT_BLOCKS);
     // Numbers between the results of two rows, and between those of two heads.
     let (row_pitch, head_pitch) =
@@ -111,7 +111,7 @@ pub(super) fn run<I: Isa, T: Float>(
                 let from = if op.transpose_b {
                     token(&a, at + i)
                 } else {
-                    turn(a.ptr(at + i, 0), a.layout().pixel, terms, heads, line, terms);
+                    transpose(a.ptr(at + i, 0), a.layout().pixel, terms, heads, line, terms);
                     line.cast_const()
                 };
                 load(from.cast(), 0, to, 0, 1, heads * terms);
@@ -150,12 +150,12 @@ pub(super) fn run<I: Isa, T: Float>(
                 let scale = Activation::Affine { alpha: op.scale, beta: 0.0 };
                 I::activate(results.cast(), count * row_pitch, scale);
             }
-            let store = if sums { copy_halves } else { T::store::<I>() };
+            let store = if sums { copy_numbers::<2> } else { T::store::<I>() };
             for i in 0..count {
                 let from = results.add(i * row_pitch * lane);
                 if op.transpose_b {
                     store(from, 0, line.cast(), 0, 1, heads * padded);
-                    turn(line, padded, heads, columns, out.ptr(at + i, 0), out.layout().pixel);
+                    transpose(line, padded, heads, columns, out.ptr(at + i, 0), out.layout().pixel);
                 } else {
                     let to = out.ptr((at + i) / width, (at + i) % width).cast();
                     store(from, 0, to, 0, 1, heads * columns);
@@ -195,7 +195,7 @@ fn pack<T: Float>(b: &Src<'_, T>, sizes: &Sizes, transposed: bool, packed: *mut 
                     let from = token(b, key).wrapping_add(head * terms);
                     // SAFETY: a token has heads * terms channels; the scratch holds a block for each 16 keys.
                     unsafe {
-                        turn(from, b.layout().pixel, together, terms, to.wrapping_add(key - first), 16);
+                        transpose(from, b.layout().pixel, together, terms, to.wrapping_add(key - first), 16);
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! Rows of pixels with one byte a head, apart and together.
 
-use super::transpose::Bytes;
+use super::interleave::Bytes;
 
 /// Bytes that one step of 8 heads moves.
 const STEP: usize = 16;

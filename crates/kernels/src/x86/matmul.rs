@@ -14,10 +14,10 @@ use fusionproxy_format::{Finish, Matmul};
 
 use super::gemm::GemmRow;
 use super::heads;
+use super::interleave::Bytes;
 use super::isa::Isa;
 use super::requant::Requant;
 use super::stage::{Arena, copy_pixels};
-use super::transpose::Bytes;
 use crate::{Call, Dst, Element, Shape, Src};
 
 /// Rows of the left operand that are worked on together: whole tiles of every leaf kernel.

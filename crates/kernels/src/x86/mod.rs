@@ -19,6 +19,7 @@ mod float_norm;
 mod functions;
 mod gemm;
 mod heads;
+mod interleave;
 mod isa;
 mod lines;
 mod matmul;
@@ -33,7 +34,6 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod transpose;
-mod turn;
 mod upsample;
 
 use core::ops::Range;

@@ -110,11 +110,11 @@ pub(super) unsafe fn copy_pixels(
     }
 }
 
-/// [`copy_pixels`] of `len` floats a pixel.
+/// [`copy_pixels`] of `len` numbers of `BYTES` bytes a pixel.
 ///
 /// # Safety
 /// That of [`copy_pixels`].
-pub(super) unsafe fn copy_floats(
+pub(super) unsafe fn copy_numbers<const BYTES: usize>(
     from: *const u8,
     from_pitch: usize,
     to: *mut u8,
@@ -123,23 +123,7 @@ pub(super) unsafe fn copy_floats(
     len: usize,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { copy_pixels(from, from_pitch, to, to_pitch, pixels, len * 4) }
-}
-
-/// [`copy_pixels`] of `len` half-precision numbers a pixel.
-///
-/// # Safety
-/// That of [`copy_pixels`].
-pub(super) unsafe fn copy_halves(
-    from: *const u8,
-    from_pitch: usize,
-    to: *mut u8,
-    to_pitch: usize,
-    pixels: usize,
-    len: usize,
-) {
-    // SAFETY: the caller's promise.
-    unsafe { copy_pixels(from, from_pitch, to, to_pitch, pixels, len * 2) }
+    unsafe { copy_pixels(from, from_pitch, to, to_pitch, pixels, len * BYTES) }
 }
 
 /// Copies pixels: source, its pitch, target, its pitch, pixels, elements of a pixel; pitches in bytes. The safety

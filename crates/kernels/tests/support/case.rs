@@ -161,8 +161,8 @@ impl Case {
         output.all_bits()
     }
 
-    /// Calls `f` with scratch as executors give it: aligned to 64 bytes, its contents arbitrary.
-    fn with_scratch(
+    /// Calls `f` with scratch for `workers` as executors give it: aligned to 64 bytes, its contents arbitrary.
+    pub fn with_scratch(
         &self,
         backend: &dyn Backend,
         call: &Call<'_, '_>,
