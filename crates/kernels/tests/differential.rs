@@ -3,13 +3,16 @@
 
 mod support;
 
-use fusionproxy_format::{Axis, DType, Op, OpKind, ReduceKind};
+use fusionproxy_format::{Activation, Axis, DType, Op, OpKind, Quant, ReduceKind};
 use fusionproxy_kernels::scalar::finish_sums;
-use fusionproxy_kernels::{Backend, Scalar};
+use fusionproxy_kernels::{Backend, Layout, Scalar, Shape};
 use half::f16;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use support::{Case, Rng, for_all, for_cases};
+use support::{Case, OwnedOp, Rng, Tensor, for_all, for_cases};
+
+/// Step 1, zero at 0.
+const UNIT: Quant = Quant { scale: 1.0, zero_point: 0 };
 
 /// The backends of this architecture that this CPU supports (on x86-64 their detection needs the feature `std`), and those
 /// for Cortex-M, whose instructions have a twin for every architecture.
@@ -44,6 +47,29 @@ fn every_backend_agrees_with_the_scalar_kernels() {
         for_cases(OpKind::Conv, DType::U8, 768, |case| {
             agree(case, &case.run(backend), &case.run(&Scalar::ALL), &[])
         });
+    }
+}
+
+/// Infinities, which quotients have, and what is none.
+#[test]
+fn activations_of_no_finite_number() {
+    let ends = [f64::NEG_INFINITY, f64::INFINITY, f64::NAN, -1e38, 1e38, -7.0, 7.0, -0.0];
+    let shape = Shape::new(1, 4, 2);
+    let functions =
+        [Activation::Gelu, Activation::Silu, Activation::Sigmoid, Activation::Tanh, Activation::Exp];
+    for function in functions {
+        for backend in backends() {
+            let case = Case {
+                op: OwnedOp::Activation { function, table: None },
+                inputs: vec![Tensor::of(DType::F32, shape, UNIT, &ends)],
+                output_dtype: DType::F32,
+                output: Layout::dense(shape),
+                output_quant: UNIT,
+                output_offset: 0,
+            };
+            let (got, want) = (case.run(backend), case.run(&Scalar::ALL));
+            agree(&case, &got, &want, &[]).unwrap_or_else(|e| panic!("{function:?} {}: {e}", backend.name()));
+        }
     }
 }
 

@@ -102,7 +102,8 @@ pub(super) fn gelu(x: f32) -> f32 {
     let p = fused(p, r, 2.402_224_2e-1);
     let p = fused(p, r, core::f32::consts::LN_2);
     let p = fused(p, r, 1.0);
-    let positive = if x < 0.0 { 0.0 } else { x };
+    // max(x, 0); the formula is not a number at minus infinity, and neither is this.
+    let positive = 0.5 * x + 0.5 * x.abs();
     fused(-m * p, power(shifted), positive)
 }
 

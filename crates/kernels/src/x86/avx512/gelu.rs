@@ -124,5 +124,6 @@ pub(super) fn gelu(x: __m512) -> __m512 {
     let p = _mm512_fmadd_ps(p, d, at(2));
     let p = _mm512_fmadd_ps(p, d, at(1));
     let p = _mm512_fmadd_ps(p, d, at(0));
-    _mm512_add_ps(_mm512_max_ps(_mm512_setzero_ps(), x), p)
+    // max(x, 0); the formula is not a number at minus infinity, and neither is this.
+    _mm512_fmadd_ps(_mm512_set1_ps(0.5), _mm512_add_ps(x, _mm512_abs_ps(x)), p)
 }
