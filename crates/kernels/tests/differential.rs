@@ -73,7 +73,8 @@ fn activations_of_no_finite_number() {
     }
 }
 
-#[cfg(feature = "std")]
+// WASI has no threads. The workers of a browser are compared by the tests of `wasm/`.
+#[cfg(all(feature = "std", not(target_family = "wasm")))]
 #[test]
 fn workers_give_the_same_bits() {
     let pool = fusionproxy_kernels::Pool::new(3).expect("threads");
