@@ -14,17 +14,23 @@ use crate::rows::elementwise::{Product, Sum};
 
 const VECTOR: usize = 16;
 
-/// Sums of two runs.
+/// Sums of runs of `n` bytes, `runs` of them, each so far behind the one before it.
 ///
 /// # Safety
-/// `n` bytes can be read from `a` and `b` and written to `to`, which may be one of them.
-pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
+/// `n` bytes of each run can be read from `a` and `b` and written to `to`, which may be one of them.
+pub(super) unsafe fn sum(
+    a: (*const u8, usize),
+    b: (*const u8, usize),
+    to: (*mut u8, usize),
+    (runs, n): (usize, usize),
+    op: &Sum,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         match op.fixed.shift {
-            0..8 => shifted::<0>(a, b, to, n, op),
-            8..16 => shifted::<8>(a, b, to, n, op),
-            _ => shifted::<16>(a, b, to, n, op),
+            0..8 => shifted::<0>(a, b, to, (runs, n), op),
+            8..16 => shifted::<8>(a, b, to, (runs, n), op),
+            _ => shifted::<16>(a, b, to, (runs, n), op),
         }
     }
 }
@@ -36,7 +42,13 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
 /// # Safety
 /// As for [`sum`].
 #[inline(always)]
-unsafe fn shifted<const FIRST: u32>(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
+unsafe fn shifted<const FIRST: u32>(
+    (a, a_step): (*const u8, usize),
+    (b, b_step): (*const u8, usize),
+    (to, to_step): (*mut u8, usize),
+    (runs, n): (usize, usize),
+    op: &Sum,
+) {
     let f = op.fixed;
     let rest = f.shift - FIRST;
     // Both multipliers fit 16 bits: the pair that meets the bytes of `a` and `b` by turns.
@@ -58,14 +70,19 @@ unsafe fn shifted<const FIRST: u32>(a: *const u8, b: *const u8, to: *mut u8, n: 
         let sums = i8x16_narrow_i16x8(half(first), half(last));
         v128_xor(i8x16_min(i8x16_max(sums, low), high), sign)
     };
-    // SAFETY: the caller's promise.
-    unsafe { each(a, b, to, n, body, |a, b| op.value(a, b)) }
+    for i in 0..runs {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (a, b, to) = (a.add(i * a_step), b.add(i * b_step), to.add(i * to_step));
+            each(a, b, to, n, body, |a, b| op.value(a, b));
+        }
+    }
 }
 
 /// Products of two runs; `fits(1, &[], &[scale])`.
 ///
 /// # Safety
-/// As for [`sum`].
+/// `n` bytes can be read from `a` and `b` and written to `to`, which may be one of them.
 pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
     let [za, zb] = op.zeros.map(|z| i16x8_splat(i16::from(z)));
     let finish = Finish::new(op.requant);
@@ -88,7 +105,7 @@ pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, 
 /// Runs `body` on vectors and `one` on the rest.
 ///
 /// # Safety
-/// As for [`sum`].
+/// As for [`product`].
 #[inline(always)]
 unsafe fn each(
     a: *const u8,

@@ -58,7 +58,18 @@ impl Isa for Leaves {
 
     unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Sum) {
         // SAFETY: see `gemm`.
-        unsafe { elementwise::sum(a, b, to, n, op) }
+        unsafe { elementwise::sum((a, n), (b, n), (to, n), (1, n), op) }
+    }
+
+    unsafe fn sum_pixels(
+        a: (*const u8, usize),
+        b: (*const u8, usize),
+        to: (*mut u8, usize),
+        (pixels, channels): (usize, usize),
+        op: &Sum,
+    ) {
+        // SAFETY: see `gemm`.
+        unsafe { elementwise::sum(a, b, to, (pixels, channels), op) }
     }
 
     unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
