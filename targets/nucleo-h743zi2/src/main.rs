@@ -98,12 +98,7 @@ mod app {
         // On the stack, in the tightly coupled memory: nothing but the processor uses it.
         let mut buffer = [0; BUFFER_BYTES];
         let memory = Memory { arena: ARENA.take(), buffer: &mut buffer, tables: TABLES.init(Tables::new()) };
-        let started = fusion::run(rig, pictures, memory, include_str!("../calibration.txt"), |fused| {
-            if let Err(error) = fused {
-                defmt::error!("{}", defmt::Display2Format(&error));
-            }
-            led.toggle();
-        });
+        let started = fusion::run(rig, pictures, memory, include_str!("../calibration.txt"), || led.toggle());
         // Without fusion there is nothing to show: the log says why, and the light stays off.
         let Err(error) = started;
         defmt::error!("cannot fuse: {}", defmt::Display2Format(&error));

@@ -18,6 +18,7 @@ use fusionproxy_kernels::Inline;
 use fusionproxy_kernels::arm::Dsp;
 
 use crate::thermal::INFRARED;
+use crate::times::Times;
 use crate::usb::PictureSender;
 use crate::{VISIBLE, now_us};
 
@@ -128,8 +129,9 @@ pub struct Memory<'m> {
     pub tables: &'static mut Tables,
 }
 
-/// Polls the rig and fuses its pairs into pictures for ever, telling `done` of each. `calibration` is the text of a
-/// calibration file, or nothing where both cameras show the same view.
+/// Polls the rig and fuses its pairs into pictures for ever, calling `shown` after each. `calibration` is the text of a
+/// calibration file, or nothing where both cameras show the same view. The log tells what pairs take, and what is wrong with
+/// them.
 ///
 /// # Errors
 /// [`StartError`], before anything is polled.
@@ -138,7 +140,7 @@ pub fn run<V, I>(
     pictures: &mut PictureSender<'_>,
     memory: Memory<'_>,
     calibration: &str,
-    mut done: impl FnMut(Result<(), PipelineError>),
+    mut shown: impl FnMut(),
 ) -> Result<Infallible, StartError>
 where
     V: FrameSource<Format = VisibleFormat>,
@@ -160,6 +162,7 @@ where
     let gain = GainControl::new(GainSettings::DEFAULT).map_err(|_| StartError::Gain)?;
     let mut pipeline = Pipeline::new(SHAPE, gain, Some(warp), buffer).map_err(StartError::Pipeline)?;
     let stride = VISIBLE.0 * 3;
+    let mut times = Times::new();
     loop {
         let now = now_us();
         rig.poll(now);
@@ -168,7 +171,9 @@ where
             let mut status = pair.status;
             match (&pair.visible, &pair.infrared) {
                 (Some(visible), Some(infrared)) => {
+                    let start = now_us();
                     pipeline.fuse(visible, infrared, pair.follow, &mut executor, &mut picture.rgb, stride)?;
+                    times.add(now_us() - start);
                 }
                 (Some(visible), None) => {
                     status.infrared_unused = true;
@@ -182,11 +187,11 @@ where
             picture.status = StatusWord::pack(&status);
             Ok(())
         });
-        if let Some(fused) = fused {
-            if fused.is_ok() {
-                pictures.send_done();
-            }
-            done(fused);
+        match fused {
+            Some(Ok(())) => pictures.send_done(),
+            Some(Err(error)) => defmt::error!("{}", defmt::Display2Format::<PipelineError>(&error)),
+            None => continue,
         }
+        shown();
     }
 }

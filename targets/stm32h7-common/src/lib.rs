@@ -16,6 +16,7 @@ pub mod fusion;
 pub mod relay;
 pub mod sensor;
 pub mod thermal;
+mod times;
 pub mod usb;
 
 /// Width and height of the visible and of the fused frame, px.

@@ -1,5 +1,7 @@
 //! Firmware of real boards: built, and held against the part's memory. What it does there is not known here.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
 
 use super::elf::Image;
@@ -16,13 +18,23 @@ pub(crate) struct Built {
     pub(crate) family: &'static str,
 }
 
+/// What the firmware's log says of its times, which `cargo xtask suite --probe` reads.
+const TIMES: &[u8] = b"median_us {} min_us {}";
+
+impl Built {
+    /// Builds the firmware; the path of its image.
+    pub(crate) fn image(&self) -> Result<PathBuf> {
+        let mut build = command(&["cargo", "build", "--quiet", "--release", "--target-dir", TARGET_DIR]);
+        build.current_dir(format!("targets/{}", self.name));
+        shell_run(build)?;
+        Ok(format!("target/targets/thumbv7em-none-eabihf/release/fusionproxy-{}", self.name).into())
+    }
+}
+
 /// Builds the board; with `json`, the last line is an object with its sizes.
 pub(crate) fn run(board: &Built, json: bool) -> Result<()> {
-    let mut build = command(&["cargo", "build", "--quiet", "--release", "--target-dir", TARGET_DIR]);
-    build.current_dir(format!("targets/{}", board.name));
-    shell_run(build)?;
-    let path = format!("target/targets/thumbv7em-none-eabihf/release/fusionproxy-{}", board.name);
-    let image = std::fs::read(&path).with_context(|| format!("cannot read {path}"))?;
+    let path = board.image()?;
+    let image = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let runner = format!("--chip {}\"", board.chip);
     let config = format!("targets/{}/.cargo/config.toml", board.name);
     let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read {config}"))?;
@@ -39,8 +51,9 @@ pub(crate) fn run(board: &Built, json: bool) -> Result<()> {
             board.chip
         );
     }
-    let allocator = b"__rust_alloc";
-    ensure!(!image.windows(allocator.len()).any(|w| w == allocator), "{} links an allocator", board.name);
+    let holds = |text: &[u8]| image.windows(text.len()).any(|w| w == text);
+    ensure!(!holds(b"__rust_alloc"), "{} links an allocator", board.name);
+    ensure!(holds(TIMES), "the log of {} tells no times", board.name);
     println!(
         "{}: builds, {} bytes of flash, {} of RAM; not tried on hardware",
         board.name, sizes.flash, sizes.ram

@@ -5,8 +5,8 @@ mod elf;
 mod emulated;
 mod parts;
 
-use anyhow::{Result, bail};
-use built::Built;
+use anyhow::{Context, Result, bail};
+pub(crate) use built::Built;
 use emulated::Emulated;
 
 use crate::daemon;
@@ -147,6 +147,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("no board `{name}`; there are: {}", names.join(", "));
     };
     (board.run)(args.json)
+}
+
+/// The board `name` that is flashed through a debug probe.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn flashed(name: &str) -> Result<&'static Built> {
+    let boards = [&NUCLEO, &DISCO];
+    boards.into_iter().find(|b| b.name == name).with_context(|| {
+        format!("no board `{name}` has a debug probe; there are: {}", boards.map(|b| b.name).join(", "))
+    })
 }
 
 /// Runs every board that an emulator runs, and builds the others.

@@ -1,13 +1,14 @@
 //! The latency suite: every platform that this machine can run or emulate, one report.
 
-mod boards;
 mod counts;
 mod emulated;
 mod gate;
 mod markers;
 mod native;
 mod peers;
+mod probe;
 mod report;
+mod ssh;
 
 use std::path::Path;
 
@@ -16,7 +17,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use self::report::Report;
-use crate::web;
+use crate::{board, web};
 
 /// Where results lie until they are written into the repository.
 const OUT: &str = "target/suite";
@@ -36,6 +37,7 @@ Examples:
   cargo xtask suite
   cargo xtask suite --install
   cargo xtask suite --ssh pi@raspberrypi.local
+  cargo xtask suite --probe nucleo-h743zi2
   cargo xtask suite --platform native --write
   cargo xtask suite --model ultralight,nano --gate"
 )]
@@ -52,6 +54,9 @@ pub(crate) struct Args {
     /// Linux boards to time as well, over SSH (keys in place).
     #[arg(long, value_name = "USER@HOST", value_delimiter = ',')]
     ssh: Vec<String>,
+    /// Boards to flash and time as well, through a debug probe: folders under targets/ whose firmware probe-rs runs.
+    #[arg(long, value_name = "BOARD", value_delimiter = ',')]
+    probe: Vec<String>,
     /// Install the other runtimes and measure nothing.
     #[arg(long)]
     install: bool,
@@ -83,6 +88,8 @@ enum Platform {
 
 /// Runs everything that can run here.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let probed =
+        args.probe.iter().map(|name| Ok((name, board::flashed(name)?))).collect::<Result<Vec<_>>>()?;
     std::fs::create_dir_all(OUT).with_context(|| format!("cannot make {OUT}"))?;
     let mut report = Report::default();
     let wants = |platform| args.platform.contains(&platform);
@@ -122,8 +129,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     for host in &args.ssh {
         step(host);
-        let rows = boards::time(host, &args.model, args.frames);
+        let rows = ssh::time(host, &args.model, args.frames);
         report.boards.extend(attempt(host, rows, &mut report.skipped).unwrap_or_default());
+    }
+    for (name, board) in probed {
+        step(name);
+        report.boards.extend(attempt(name, probe::time(board), &mut report.skipped));
     }
 
     let out = Path::new(OUT);
