@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Precision {
     /// 32-bit floats: the reference.
     F32,
-    /// Stored as half precision, accumulated in f32.
+    /// Stored as half precision; `docs/numerics.md` says how sums are taken.
     Fp16,
     /// 8-bit activations and weights. Needs calibration pairs.
     #[default]

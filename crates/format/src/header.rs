@@ -106,7 +106,8 @@ static CRC32: [u32; 256] = {
 pub enum Precision {
     /// 32-bit floats throughout: the reference.
     F32 = 0,
-    /// Activations and weights stored as IEEE half precision, accumulated in f32.
+    /// Activations and weights stored as IEEE half precision, accumulated in f32, or in runs of 32 products in half precision
+    /// whose sums are added up in f32 (`docs/numerics.md`).
     F16 = 1,
     /// 8-bit activations and weights.
     Int8 = 2,

@@ -60,6 +60,7 @@ impl Report {
         columns
             .extend(["median ms", "min ms", "processor ms", "first result ms"].map(|t| Column::number(t, 1)));
         columns.push(Column::number("rounds", 0));
+        columns.push(Column::text("note"));
         let mut table = Table::new(columns);
         for row in &self.browser {
             let text = |key: &str| row[key].as_str().unwrap_or_default();
@@ -72,6 +73,7 @@ impl Report {
                 row["processor_ms"].as_f64().into(),
                 row["first_ms"].as_f64().into(),
                 row["rounds"].as_f64().into(),
+                note(row).into(),
             ]);
         }
         (!self.browser.is_empty()).then_some(table)
@@ -178,6 +180,7 @@ impl Report {
 fn times(title: &str, key: &str, rows: &[Value]) -> Table {
     let mut columns = ["model", "precision", "frame", title, "kernels"].map(Column::text).to_vec();
     columns.extend(["median ms", "min ms"].map(|t| Column::number(t, 2)));
+    columns.push(Column::text("note"));
     let mut table = Table::new(columns);
     for row in rows {
         let text = |key: &str| Cell::from(row[key].as_str().unwrap_or_default());
@@ -189,9 +192,16 @@ fn times(title: &str, key: &str, rows: &[Value]) -> Table {
             text("kernels"),
             row["median_ms"].as_f64().into(),
             row["min_ms"].as_f64().into(),
+            note(row).into(),
         ]);
     }
     table
+}
+
+/// What a reader should know of a row, by the rule of `fusionproxy bench`.
+fn note(row: &Value) -> &'static str {
+    let least = row["min_ms"].as_f64().unwrap_or(f64::INFINITY);
+    if median(row) > 1.25 * least { "disturbed" } else { "" }
 }
 
 /// The fastest other runtime on the same task whose frame is the f32 network's, as `fusionproxy bench` counts it.

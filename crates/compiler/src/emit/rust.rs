@@ -71,8 +71,12 @@ pub fn constants<B: Backend + ?Sized>(
     line("Steps of the plan.", format!("pub const STEPS: usize = {};", a.op_count()));
     line("Workers that the arena has scratch for.", format!("pub const WORKERS: usize = {workers};"));
     line(
-        "Kernels to link: the parameter of `fusionproxy_kernels::Scalar`.",
+        "Kernels to link: the parameter of `Scalar`, `arm::Dsp` and `arm::Helium` in `fusionproxy_kernels`.",
         format!("pub const KERNELS: u32 = {set:#x};"),
+    );
+    line(
+        "Kernels that the arena has scratch for: the name of their `Backend`.",
+        format!("pub const BACKEND: &str = {:?};", backend.name()),
     );
     line(
         "Names of the operators.",

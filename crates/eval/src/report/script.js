@@ -63,14 +63,18 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     return button;
   });
   const panes = element("div", { className: "panes", tabIndex: 0 });
-  const hint = element("span", {}, "wheel: zoom · drag: move · double click: whole · arrow keys: next pair");
+  const hint = element("span", {}, "wheel, pinch or + and −: zoom · drag: move · double click: whole · arrow keys: next pair");
   const bar = element("div", { className: "bar" },
     element("button", { type: "button", onclick: () => step(-1) }, "‹"), scene,
     element("button", { type: "button", onclick: () => step(1) }, "›"),
-    choice("a", layers), choice("b", layers), ...modes, hint);
+    choice("a", layers), choice("b", layers), ...modes,
+    element("button", { type: "button", title: "smaller", onclick: () => magnify(1 / 1.5, [0.5, 0.5]) }, "−"),
+    element("button", { type: "button", title: "larger", onclick: () => magnify(1.5, [0.5, 0.5]) }, "+"), hint);
   viewer.append(bar, panes);
 
   const place = () => {
+    // A whole picture leaves the page's own scrolling to a finger.
+    panes.style.touchAction = state.zoom > 1 || state.mode === "wipe" ? "none" : "pan-y";
     for (const pane of panes.children) {
       const { width, height } = pane.getBoundingClientRect();
       for (const img of pane.querySelectorAll("img")) {
@@ -115,43 +119,77 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     place();
   }
 
-  // The pointer's place in the pane under it, 0…1.
-  const at = (event) => {
-    const pane = event.target.closest(".pane") ?? panes.firstChild;
+  // A point's place in the pane under it, 0…1.
+  const at = (target, clientX, clientY) => {
+    const pane = target.closest(".pane") ?? panes.firstChild;
     const box = pane.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
   };
-  panes.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const [x, y] = at(event);
+  // Zooms so that the place stays where it is.
+  const magnify = (factor, [x, y]) => {
     const before = state.zoom;
-    state.zoom *= Math.exp(-event.deltaY / 400);
+    state.zoom *= factor;
     clamp();
     state.x = x - (x - state.x) * state.zoom / before;
     state.y = y - (y - state.y) * state.zoom / before;
     clamp();
     place();
-  }, { passive: false });
-  let last = null;
-  panes.onpointerdown = (event) => { last = event; panes.setPointerCapture(event.pointerId); };
-  panes.onpointerup = () => { last = null; };
-  panes.onpointermove = (event) => {
-    if (!last) return;
+  };
+  const move = (dx, dy) => {
     const box = panes.firstChild.getBoundingClientRect();
-    if (state.mode === "wipe" && state.zoom === 1) {
-      state.wipe = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-    } else {
-      state.x += (event.clientX - last.clientX) / box.width;
-      state.y += (event.clientY - last.clientY) / box.height;
-      clamp();
-    }
-    last = event;
+    state.x += dx / box.width;
+    state.y += dy / box.height;
+    clamp();
     place();
+  };
+  panes.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    magnify(Math.exp(-event.deltaY / 400), at(event.target, event.clientX, event.clientY));
+  }, { passive: false });
+
+  // One pointer moves the picture, or the wipe if it began beside it; two zoom. A finger on the whole picture scrolls the page.
+  const pointers = new Map();
+  const middle = () => {
+    const all = [...pointers.values()];
+    const mean = (key) => all.reduce((sum, p) => sum + p[key], 0) / all.length;
+    return { clientX: mean("clientX"), clientY: mean("clientY") };
+  };
+  const spread = () => {
+    const [a, b] = [...pointers.values()];
+    return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+  };
+  let wiping = false;
+  panes.onpointerdown = (event) => {
+    pointers.set(event.pointerId, event);
+    panes.setPointerCapture(event.pointerId);
+    const [x] = at(event.target, event.clientX, event.clientY);
+    const box = panes.firstChild.getBoundingClientRect();
+    wiping = state.mode === "wipe" && (state.zoom === 1 || Math.abs(x - state.wipe) * box.width < 24);
+  };
+  panes.onpointerup = panes.onpointercancel = (event) => pointers.delete(event.pointerId);
+  panes.onpointermove = (event) => {
+    if (!pointers.has(event.pointerId)) return;
+    const [from, apart] = [middle(), pointers.size > 1 ? spread() : 0];
+    pointers.set(event.pointerId, event);
+    const to = middle();
+    if (pointers.size > 1) {
+      const pane = document.elementFromPoint(to.clientX, to.clientY) ?? panes;
+      move(to.clientX - from.clientX, to.clientY - from.clientY);
+      magnify(spread() / Math.max(apart, 1), at(pane, to.clientX, to.clientY));
+    } else if (wiping) {
+      const box = panes.firstChild.getBoundingClientRect();
+      state.wipe = Math.min(1, Math.max(0, (to.clientX - box.left) / box.width));
+      place();
+    } else {
+      move(to.clientX - from.clientX, to.clientY - from.clientY);
+    }
   };
   panes.ondblclick = () => { Object.assign(state, { zoom: 1, x: 0, y: 0 }); place(); };
   panes.onkeydown = (event) => {
     if (event.key === "ArrowRight") step(1);
     else if (event.key === "ArrowLeft") step(-1);
+    else if (event.key === "+" || event.key === "=") magnify(1.5, [0.5, 0.5]);
+    else if (event.key === "-") magnify(1 / 1.5, [0.5, 0.5]);
     else return;
     event.preventDefault();
   };

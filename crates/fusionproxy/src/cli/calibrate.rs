@@ -74,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(picture) = &args.picture {
         write::picture_format(picture)?;
     }
+    args.picture.iter().chain([&args.output]).try_for_each(|path| write::expect_folder(path))?;
     let found = Pairing::of(&args.vis, &args.ir)?;
     if let Some(notice) = found.notice() {
         eprintln!("notice: {notice}");

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use fusionproxy_compiler::{
     Options, Precision, RangeMethod, Report, Stage, Verification, compile, constants,
 };
-use fusionproxy_kernels::Scalar;
+use fusionproxy_kernels::{Backend, Scalar, arm};
 
 use super::table::{self, Table};
 use super::{Size, pairs, write};
@@ -18,7 +18,7 @@ use super::{Size, pairs, write};
   fusionproxy compile net.onnx --precision int8 --calibrate pairs/ -o net.fpx
   fusionproxy compile net.onnx --precision fp16 -o net.fp16.fpx
   fusionproxy compile net.onnx --calibrate pairs/ --target-psnr 45 -o net.fpx
-  fusionproxy compile net.onnx --calibrate pairs/ --size 120x160 --emit-rust model.rs -o net.fpx
+  fusionproxy compile net.onnx --calibrate pairs/ --size 120x160 --emit-rust model.rs --kernels dsp -o net.fpx
 
 --calibrate takes a folder with vis/ and ir/, paired by file name: a few dozen pairs like those the network will see, of
 every kind of scene and weather: what is brighter or darker than all of them is cut off. The
@@ -62,6 +62,9 @@ pub(crate) struct Args {
     /// Write sizes and the operator list as Rust constants for firmware; needs --size.
     #[arg(long, value_name = "FILE", requires = "size")]
     emit_rust: Option<PathBuf>,
+    /// Kernels that the firmware of --emit-rust runs, whose scratch is part of the arena.
+    #[arg(long, value_enum, default_value_t = KernelsArg::Scalar, requires = "emit_rust")]
+    kernels: KernelsArg,
     /// Name stored in the artifact [default: the ONNX file's].
     #[arg(long)]
     name: Option<String>,
@@ -97,8 +100,29 @@ enum RangeArg {
     Kl,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum KernelsArg {
+    /// Portable ones.
+    Scalar,
+    /// Of Cortex-M4, M7 and M33.
+    Dsp,
+    /// Of Cortex-M55 and M85.
+    Helium,
+}
+
+impl KernelsArg {
+    fn backend(self) -> &'static dyn Backend {
+        match self {
+            Self::Scalar => &Scalar::ALL,
+            Self::Dsp => &arm::Dsp::<{ u32::MAX }>,
+            Self::Helium => &arm::Helium::<{ u32::MAX }>,
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    args.emit_rust.iter().chain([&args.output]).try_for_each(|path| write::expect_folder(path))?;
     let mut pairs = Vec::new();
     for folder in &args.calibrate {
         pairs.extend(pairs::load("--calibrate", folder, usize::from(args.pairs), args.json)?);
@@ -143,11 +167,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    write::file(&args.output, &compiled.artifact)?;
     if let (Some(path), Some(size)) = (&args.emit_rust, args.size) {
-        let rust = constants(&compiled.artifact, size.height, size.width, 1, &Scalar::ALL)?;
+        let backend = args.kernels.backend();
+        let rust = constants(&compiled.artifact, size.height, size.width, 1, backend)?;
         write::file(path, rust.source.as_bytes())?;
     }
-    write::file(&args.output, &compiled.artifact)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&compiled.report)?);
     } else {

@@ -10,7 +10,7 @@ use image::{DynamicImage, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{model, write};
+use super::{model, pairs, write};
 use crate::{
     Artifact, Calibration, Follow, FrameInfo, Fuser, FuserOptions, GainSettings, InfraredFormat,
     InfraredFrame, Memory, Pool, VisibleFormat, VisibleFrame, Warp, threads,
@@ -224,16 +224,13 @@ impl Job<'_> {
     }
 
     /// What a user should know about an infrared image.
-    fn notice(&self, infrared: &Infrared, (w, h): (usize, usize)) -> Option<String> {
-        let (iw, ih) = (infrared.width, infrared.height);
-        if (iw, ih) != (w, h) && self.calibration.is_none() {
-            return Some(format!(
-                "the infrared image is {iw}x{ih}, stretched to the visible one's {w}x{h}; give --calibration if they do not show the same view"
-            ));
+    fn notice(&self, infrared: &Infrared, size: (usize, usize)) -> Option<String> {
+        let stretched = (infrared.width, infrared.height) != size;
+        match (pairs::notice(infrared, size)?, stretched, &self.calibration) {
+            (_, true, Some(_)) => None,
+            (text, true, None) => Some(text + "; give --calibration if they do not show the same view"),
+            (text, false, _) => Some(text),
         }
-        infrared
-            .false_colour
-            .then(|| "the infrared image is in false colour; its luma was taken, export it in grey".into())
     }
 
     fn run(&self, visible: &Rgb8, infrared: &Infrared) -> Result<Vec<u8>> {

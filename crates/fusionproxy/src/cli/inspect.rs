@@ -4,7 +4,7 @@ use anyhow::Result;
 use fusionproxy_format::Artifact;
 use serde::Serialize;
 
-use super::planned::{self, Tables, default_size, total_macs};
+use super::planned::{self, Tables, default_size};
 use super::table::{self, Table};
 use super::{Size, model};
 use crate::best_backend;
@@ -112,7 +112,7 @@ fn report(artifact: &Artifact<'_>, size: Size) -> Result<Report> {
         name: artifact.name().to_owned(),
         precision: artifact.precision().name(),
         params: artifact.params(),
-        macs: total_macs(&plan),
+        macs: planned::cost(&plan).macs,
         weights_bytes: artifact.data_bytes(),
         artifact_bytes: artifact.bytes(),
         height: size.height,

@@ -68,10 +68,26 @@ pub(crate) fn op_bytes(plan: &Plan<'_, '_>, entry: &OpEntry<'_>) -> u64 {
     entry.inputs.iter().map(|id| id.get()).chain([entry.output]).filter_map(bytes).sum()
 }
 
-/// Multiply-accumulates of a frame.
-pub(crate) fn total_macs(plan: &Plan<'_, '_>) -> u64 {
+/// What a frame costs on any machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Multiply-accumulates.
+    pub(crate) macs: u64,
+    /// Bytes that operators read and write, weights included, whatever cache they are in.
+    pub(crate) bytes_moved: u64,
+}
+
+/// What a frame costs under a plan.
+pub(crate) fn cost(plan: &Plan<'_, '_>) -> Cost {
     let artifact = plan.artifact();
-    (0..artifact.op_count()).filter_map(|i| artifact.op(i).ok()).map(|e| op_macs(plan, &e)).sum()
+    let mut cost = Cost { macs: 0, bytes_moved: artifact.data_bytes() as u64 };
+    for step in plan.steps().iter().filter(|s| !s.is_elided()) {
+        if let Ok(entry) = artifact.op(step.op()) {
+            cost.macs += op_macs(plan, &entry);
+            cost.bytes_moved += op_bytes(plan, &entry);
+        }
+    }
+    cost
 }
 
 /// The frame size that a report uses unless told: the pinned one, or 480x640.

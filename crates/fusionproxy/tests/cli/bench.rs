@@ -96,7 +96,9 @@ fn ours_and_peers_take_turns_and_are_compared() {
     }
     for r in &found[..3] {
         assert_eq!(r["allocations"], 0.0, "{r}");
-        assert!(r["arena_bytes"].as_u64() > Some(0) && r["weights_bytes"].as_u64() > Some(0));
+        for count in ["arena_bytes", "weights_bytes", "macs", "bytes_moved"] {
+            assert!(r[count].as_u64() > Some(0), "{count} of {r}");
+        }
     }
     let db = |i: usize| found[i]["psnr_f32"].as_f64().expect("a PSNR");
     assert!(db(0) == 120.0 && db(1) > 50.0 && db(2) > 30.0, "{found:?}");
@@ -124,7 +126,13 @@ fn ours_and_peers_take_turns_and_are_compared() {
     let same = baseline(&|_| ());
     assert!(same.ok, "{}", same.stderr);
     baseline(&|r| r["arena_bytes"] = 1.into()).fails_with(&["worse than the baseline", "nano int8", "arena"]);
-    baseline(&|r| r["model"] = "gone".into()).fails_with(&["gone int8", "not measured"]);
+    baseline(&|r| r["precision"] = "gone".into()).fails_with(&["nano gone", "not measured"]);
+    // What a baseline holds of other students was not asked for.
+    let others = baseline(&|r| r["model"] = "gone".into());
+    assert!(others.ok, "{}", others.stderr);
+    fs::write(dir.path().join("base.json"), "[]").expect("written");
+    fusionproxy(dir.path(), &[&args[..], &["--assert", "base.json"]].concat())
+        .fails_with(&["the baseline has no row of what was measured"]);
 }
 
 #[test]

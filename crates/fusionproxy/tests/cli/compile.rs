@@ -30,6 +30,8 @@ fn a_network_compiles_calibrates_fuses_and_emits_constants() {
         "120x160",
         "--emit-rust",
         "m.rs",
+        "--kernels",
+        "helium",
         "--json",
     ];
     let report = fusionproxy(dir.path(), &args).json();
@@ -38,6 +40,7 @@ fn a_network_compiles_calibrates_fuses_and_emits_constants() {
     assert_eq!(report["calibration"]["pairs"], 3, "pairs of both folders");
     let constants = fs::read_to_string(dir.path().join("m.rs")).expect("constants");
     assert!(constants.contains("pub const ARENA_BYTES: usize = "), "{constants}");
+    assert!(constants.contains("pub const BACKEND: &str = \"arm-helium\";"), "{constants}");
 
     let args = ["fuse", "--vis", "pairs/vis", "--ir", "pairs/ir", "-o", "out", "--model", "n.fpx", "--json"];
     assert_eq!(fusionproxy(dir.path(), &args).json()["pairs"].as_array().map(Vec::len), Some(2));
@@ -72,6 +75,22 @@ fn what_cannot_be_compiled_is_refused_and_leaves_nothing() {
         (vec!["compile", &onnx, "--calibrate", "nowhere", "-o", "n.fpx"], &["nowhere", "vis"]),
         (vec!["compile", &onnx, "--precision", "fp16", "-o", "no/n.fpx"], &["does not exist"]),
         (vec!["compile", &onnx, "--precision", "fp16", "-o", "n.fpx", "--vis-input", "eye"], &["eye"]),
+        // Known to fail before the work begins, and the artifact of an earlier run stays with its constants.
+        (
+            vec![
+                "compile",
+                &onnx,
+                "--calibrate",
+                "nowhere",
+                "-o",
+                "n.fpx",
+                "--size",
+                "8x8",
+                "--emit-rust",
+                "no/m.rs",
+            ],
+            &["no/m.rs", "does not exist"],
+        ),
     ] {
         fusionproxy(dir.path(), &args).fails_with(words);
         assert_eq!(names(dir.path()), before, "{args:?} left files behind");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{data, folder, fusionproxy, grey, names, save_pair};
+use crate::support::{data, folder, fusionproxy, grey, names, pair, save_pair};
 
 /// The released models.
 fn models() -> String {
@@ -140,16 +140,48 @@ fn an_unreleased_reference_is_replaced_and_said() {
 #[test]
 fn an_artifact_alone_is_judged_as_far_as_it_goes() {
     let dir = folder();
-    save_pair(dir.path(), "a", 64, 48);
+    for name in ["a", "b"] {
+        save_pair(dir.path(), name, 64, 48);
+        pair(32, 24).1.save(dir.path().join(format!("ir/{name}.png"))).expect("saved");
+    }
     let run = fusionproxy(
         dir.path(),
         &["validate", "--pairs", ".", "--models", "ultralight", "--model-dir", "none", "--json", "rows.json"],
     );
     assert!(run.ok, "{}", run.stderr);
     assert!(run.stderr.contains("not judged in f32"), "{}", run.stderr);
+    let stretched =
+        "a: the infrared image is 32x24, stretched to the visible one's 64x48 (and 1 more like it)";
+    assert!(run.stderr.contains(stretched), "{}", run.stderr);
     let rows = rows(&dir.path().join("rows.json"));
     let int8 = row(&rows, "ultralight", "int8");
     assert!(int8["psnr_f32"].is_null() && int8["psnr_ref"].is_null() && int8["qabf"].as_f64() > Some(0.0));
+}
+
+#[test]
+fn rows_are_kept_where_nobody_reads_the_table() {
+    let dir = folder();
+    save_pair(dir.path(), "a", 64, 48);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_fusionproxy"))
+        .args([
+            "validate",
+            "--pairs",
+            ".",
+            "--models",
+            "ultralight",
+            "--model-dir",
+            "none",
+            "--json",
+            "rows.json",
+        ])
+        .current_dir(dir.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    drop(child.stdout.take());
+    child.wait().expect("it ends");
+    assert!(!rows(&dir.path().join("rows.json")).is_empty());
 }
 
 #[test]
@@ -164,6 +196,8 @@ fn what_cannot_be_judged_is_refused_and_leaves_nothing() {
     fs::write(dir.path().join("text.onnx"), b"no network").expect("written");
     save_pair(&dir.path().join("lab"), "a", 64, 48);
     fs::create_dir(dir.path().join("lab/labels")).expect("folder");
+    save_pair(&dir.path().join("warped"), "a", 64, 48);
+    pair(100, 30).1.save(dir.path().join("warped/ir/a.png")).expect("saved");
     let models = models();
     let nano = format!("{models}/nano/nano.onnx");
     let before = names(dir.path());
@@ -178,6 +212,7 @@ fn what_cannot_be_judged_is_refused_and_leaves_nothing() {
         (on("nowhere", &["--models", "nano"]), &["nowhere", "vis and ir"][..]),
         (on("apart", &["--models", "nano"]), &["no pairs"]),
         (on("broken", &["--models", "nano"]), &["broken/vis/a.png"]),
+        (on("warped", &["--models", "nano"]), &["a: the infrared image is 100x30 and the visible one 64x48"]),
         (on("small", &["--models", "nano", "--reference", "nano"]), &["a: VIF needs at least 41x41"]),
         (on("good", &["--models", "nanno"]), &["`nanno`", "nano"]),
         (on("good", &["--models", "text.onnx", "--reference", "text.onnx"]), &["text.onnx"]),

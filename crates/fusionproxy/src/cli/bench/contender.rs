@@ -5,6 +5,7 @@ use indicatif::ProgressBar;
 
 use super::ours::Ours;
 use crate::cli::in_one_line;
+use crate::cli::planned::Cost;
 
 /// Our own name among the runtimes.
 pub(super) const OURS: &str = "fusionproxy";
@@ -28,15 +29,15 @@ pub(super) struct Entry<'c> {
     pub(super) contender: Box<dyn Contender + 'c>,
     pub(super) arena_bytes: Option<usize>,
     pub(super) weights_bytes: Option<usize>,
-    pub(super) macs: Option<u64>,
+    pub(super) cost: Option<Cost>,
     /// Milliseconds of the timed frames.
     pub(super) times: Vec<f64>,
 }
 
 impl<'c> Entry<'c> {
     pub(super) fn new(precision: &'static str, contender: Box<dyn Contender + 'c>) -> Self {
-        let (arena_bytes, weights_bytes, macs) = (None, None, None);
-        Self { runtime: OURS, precision, contender, arena_bytes, weights_bytes, macs, times: Vec::new() }
+        let (arena_bytes, weights_bytes, cost) = (None, None, None);
+        Self { runtime: OURS, precision, contender, arena_bytes, weights_bytes, cost, times: Vec::new() }
     }
 
     pub(super) fn ours(ours: Ours<'c>) -> Self {
@@ -44,7 +45,7 @@ impl<'c> Entry<'c> {
         Self {
             arena_bytes,
             weights_bytes,
-            macs: Some(ours.macs),
+            cost: Some(ours.cost),
             ..Self::new(ours.precision, Box::new(ours))
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Limits {
     pub(super) int8: f64,
     /// f32 multiply-accumulates, 10⁹ a second.
     pub(super) f32: f64,
+    /// Multiply-accumulates of half-precision numbers, 10⁹ a second.
+    pub(super) fp16: f64,
     /// Bytes read plus bytes written by a copy, 10⁹ a second.
     pub(super) copy: f64,
 }
@@ -32,6 +34,7 @@ impl Limits {
         Ok(Self {
             int8: gmac_per_s(backend, DType::U8)?,
             f32: gmac_per_s(backend, DType::F32)?,
+            fp16: gmac_per_s(backend, DType::F16)?,
             copy: copy(),
         })
     }

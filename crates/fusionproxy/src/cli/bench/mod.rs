@@ -116,17 +116,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("nothing could be measured at {} px", args.size);
     }
     let report = report::Report { rows: &rows, limits: &limits, args, pinned: cores.can_pin() };
-    print!("{}", report.markdown());
+    // Before anything is printed: whoever reads that may have left.
     if let Some(path) = &args.json {
         write::file(path, &serde_json::to_vec_pretty(&rows)?)?;
     }
     if let Some(path) = &args.html {
         write::file(path, report.html().as_bytes())?;
     }
-    match baseline {
-        Some(baseline) => gate::hold(&rows, &baseline),
-        None => Ok(()),
+    print!("{}", report.markdown());
+    let Some(mut baseline) = baseline else { return Ok(()) };
+    baseline.retain(|r| {
+        let size = (r.height, r.width) == (args.size.height, args.size.width);
+        size && args.threads.contains(&r.threads) && students.iter().any(|s| s.name == r.model)
+    });
+    if baseline.is_empty() {
+        bail!(
+            "the baseline has no row of what was measured; give the --model, --size and --threads of its run"
+        );
     }
+    let peers: Vec<&str> = args.peers.iter().map(|p| p.name()).collect();
+    gate::hold(&rows, &baseline, &peers)
 }
 
 /// Why a student cannot run at `size`.
@@ -220,7 +229,8 @@ fn finish(
         arena_bytes: e.arena_bytes,
         weights_bytes: e.weights_bytes,
         psnr_f32: exact.map(|exact| psnr(exact, &output)).transpose()?,
-        macs: e.macs,
+        macs: e.cost.map(|c| c.macs),
+        bytes_moved: e.cost.map(|c| c.bytes_moved),
     })
 }
 

@@ -11,7 +11,7 @@ use fusionproxy_kernels::Workers;
 
 use super::contender::Contender;
 use crate::cli::networks::Network;
-use crate::cli::planned::{Tables, total_macs};
+use crate::cli::planned::{Cost, Tables, cost};
 use crate::cli::{Size, synthetic};
 use crate::{AlignedBytes, Backend, CountingAllocator, Pool, best_backend};
 
@@ -56,7 +56,7 @@ fn unrounded(
 pub(super) struct Ours<'p> {
     pub(super) precision: &'static str,
     pub(super) weights_bytes: usize,
-    pub(super) macs: u64,
+    pub(super) cost: Cost,
     executor: Executor<'p, 'p, 'p, &'static dyn Backend, Pool>,
     visible: Visible<'p>,
     infrared: Plane<'p>,
@@ -86,7 +86,7 @@ impl<'p> Ours<'p> {
         Ok(Self {
             precision: *precision,
             weights_bytes: artifact.data_bytes(),
-            macs: total_macs(&plan),
+            cost: cost(&plan),
             executor,
             visible,
             infrared,

@@ -39,7 +39,11 @@ impl Report<'_> {
         let mut table = Table::new(columns);
         for r in self.rows {
             let rate = r.macs.map(|m| m as f64 / r.median_ms / 1e6);
-            let peak = if r.precision == "int8" { self.limits.int8 } else { self.limits.f32 };
+            let peak = match &*r.precision {
+                "int8" => self.limits.int8,
+                "fp16" => self.limits.fp16,
+                _ => self.limits.f32,
+            };
             let kib = |bytes: Option<usize>| Cell::from(bytes.map(|b| b as f64 / 1024.0));
             table.row(vec![
                 r.model.clone().into(),
@@ -61,22 +65,49 @@ impl Report<'_> {
         table
     }
 
+    /// What a frame costs, whatever computes it.
+    fn costs(&self) -> Table {
+        let mut columns = ["model", "precision"].map(Column::text).to_vec();
+        columns.extend(
+            [("M MAC", 1), ("MB moved", 1), ("MAC a byte", 1)].map(|(title, d)| Column::number(title, d)),
+        );
+        let mut table = Table::new(columns);
+        let first = |r: &Row| r.threads == self.rows.first().map_or(1, |r| r.threads);
+        for r in self.rows.iter().filter(|r| r.is_ours() && first(r)) {
+            let (macs, bytes) = (r.macs.map(|n| n as f64), r.bytes_moved.map(|n| n as f64));
+            table.row(vec![
+                r.model.clone().into(),
+                r.precision.clone().into(),
+                macs.map(|n| n / 1e6).into(),
+                bytes.map(|n| n / 1e6).into(),
+                macs.zip(bytes).map(|(m, b)| m / b).into(),
+            ]);
+        }
+        table
+    }
+
     /// What was measured, and on what.
     fn summary(&self) -> String {
         format!(
-            "{} px, {} kernels, frames in turns{}; one core: {:.0} GMAC/s INT8, {:.0} GMAC/s f32, {:.1} GB/s copied",
+            "{} px, {} kernels, frames in turns{}; one core: {:.0} GMAC/s INT8, {:.0} FP16, {:.0} f32, {:.1} GB/s copied",
             self.args.size,
             kernels(),
             if self.pinned { ", pinned" } else { ", not pinned (no taskset)" },
             self.limits.int8,
+            self.limits.fp16,
             self.limits.f32,
             self.limits.copy
         )
     }
 
-    /// The table under what was measured.
+    /// The tables under what was measured.
     pub(super) fn markdown(&self) -> String {
-        format!("{}\n\n{}", self.summary(), self.table().markdown())
+        format!(
+            "{}\n\n{}\nWhat operators multiply, and read and write, in a frame, weights included:\n\n{}",
+            self.summary(),
+            self.table().markdown(),
+            self.costs().markdown()
+        )
     }
 
     /// The report.
@@ -86,9 +117,12 @@ impl Report<'_> {
             .text(&format!(
                 "“To best peer” is our median in parts of the fastest other runtime's whose frame has at least \
                  {SAME_DB} dB to the f32 network, in any precision. The peaks are those of our own kernels in a \
-                 1x1 convolution out of the cache; FP16 is computed in f32. Click a title to sort."
+                 1x1 convolution out of the cache, in the same precision. Click a title to sort."
             ))
             .table(&self.table())
+            .section("Cost of a frame")
+            .text("What operators multiply, and read and write, weights included, whatever cache they are in.")
+            .table(&self.costs())
             .section("Charts");
         let mut done: Vec<&Row> = Vec::new();
         for task in self.rows {

@@ -26,8 +26,9 @@ pub(super) struct Row {
     /// To the f32 network, dB.
     pub(super) psnr_f32: Option<f64>,
     /// Multiply-accumulates of a frame, where they are known.
-    #[serde(skip)]
     pub(super) macs: Option<u64>,
+    /// Bytes that the operators of a frame read and write, weights included, where they are known.
+    pub(super) bytes_moved: Option<u64>,
 }
 
 impl Row {
@@ -84,6 +85,7 @@ pub(super) mod tests {
             weights_bytes: Some(10),
             psnr_f32: Some(db),
             macs: None,
+            bytes_moved: None,
         }
     }
 

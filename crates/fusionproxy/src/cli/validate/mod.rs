@@ -138,13 +138,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     bar.finish_and_clear();
     let report = report::Report { rows: &rows, pairs: &pairs, reference: reference.as_ref(), args };
-    print!("{}", report.markdown());
+    // Before anything is printed: whoever reads that may have left.
     if let Some(path) = &args.json {
         write::file(path, &serde_json::to_vec_pretty(&rows)?)?;
     }
     if let Some(path) = &args.html {
         write::file(path, report.html(baselines.iter().chain(&shipped))?.as_bytes())?;
     }
+    print!("{}", report.markdown());
     Ok(())
 }
 
