@@ -114,11 +114,11 @@ def load_pairs(
             try:
                 with np.load(file) as z:
                     mean, std = z["mean"], z["std"]
-                    variances = tuple(z[f"variance.{k}"] for k in panel)
+                    variances = tuple(z[f"feature_variance.{k}"] for k in panel)
             except FileNotFoundError as e:
                 raise UserError(f"{file}: pair {name!r} is not in the cache; run `teach` on {root}") from e
             except KeyError as e:
-                raise UserError(f"{file}: holds no {e}; run `teach` again, with the same panel") from e
+                raise UserError(f"{file}: {e.args[0]}; run `teach` again, with the same panel") from e
             except (OSError, ValueError, EOFError) as e:
                 raise UserError(f"{file}: damaged ({e}); delete it and run `teach` again") from e
             except Exception as e:  # zipfile.BadZipFile and its kin have no common base

@@ -5,11 +5,13 @@ variance of the samples, and for each backbone of the foundation panel the varia
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from .alignment import channel_scale, feature_variance
 from .data import Pair, load_pair, pair_files
@@ -19,6 +21,8 @@ from .sources import Source, read_config
 
 #: Pairs from which the channels' scales are taken.
 SCALE_PAIRS = 16
+#: Frames are padded to a multiple of this for the backbones.
+STRIDE = 32
 
 
 def statistics(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -29,11 +33,25 @@ def statistics(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 @torch.no_grad()
 def panel_features(panel: Panel, samples: list[np.ndarray]) -> list[torch.Tensor]:
-    """Features of u8 samples [H, W], one [M, C, h, w] per backbone; edges replicated up to a multiple of 32."""
+    """Features of u8 samples [H, W], one [M, C, h, w] per backbone; edges replicated up to `STRIDE`."""
     x = torch.from_numpy(np.stack(samples)).float()[:, None] / 255
     h, w = x.shape[-2:]
-    x = torch.nn.functional.pad(x, (0, -w % 32, 0, -h % 32), mode="replicate")
+    x = F.pad(x, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
     return panel.features(x)
+
+
+def over_frame(padded: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """A map [h, w] over the padded frame, resampled so that it covers the frame itself and no more.
+
+    Its cells keep about their size: the border of a frame seldom falls between two of them.
+    """
+    places = []
+    for cells, n in zip(padded.shape, (height, width)):
+        share = n / (n + -n % STRIDE)
+        kept = math.ceil(cells * share)
+        places.append((torch.arange(kept) + 0.5) * (2 * share / kept) - 1)
+    grid = torch.stack(torch.meshgrid(*places, indexing="ij")[::-1], -1)
+    return F.grid_sample(padded[None, None], grid[None], padding_mode="border", align_corners=False)[0, 0]
 
 
 def panel_scales(panel: Panel, sources: list[Source], files: list[tuple[str, Path, Path]], root: Path) -> list:
@@ -46,7 +64,8 @@ def panel_scales(panel: Panel, sources: list[Source], files: list[tuple[str, Pat
 def teach(pairs: Path, config: Path, out: Path, panel: Path | None = None) -> dict:
     """Writes `out/NAME.npz` for every pair and `out/cache.json`; returns the latter.
 
-    An npz holds `mean` (u16, 65535 = full range), `std` (f16) and for each backbone `variance.BACKBONE` (f16).
+    An npz holds `mean` (u16, 65535 = full range), `std` (f16) and for each backbone `feature_variance.BACKBONE`
+    (f16, over the frame).
     """
     sources = [s for s in read_config(config) if s.count]
     files = pair_files(pairs)
@@ -60,9 +79,10 @@ def teach(pairs: Path, config: Path, out: Path, panel: Path | None = None) -> di
         variance += float((std**2).mean())
         arrays = {"mean": np.rint(mean * 65535).astype(np.uint16), "std": std.astype(np.float16)}
         if panel:
-            maps = [feature_variance(x, s) for x, s in zip(panel_features(net, samples), scales)]
+            features = zip(panel_features(net, samples), scales)
+            maps = [over_frame(feature_variance(x, s), *p.vis.shape) for x, s in features]
             feature_means += [float(m.mean()) for m in maps]
-            arrays |= {f"variance.{k}": m.numpy().astype(np.float16) for k, m in zip(net.names, maps)}
+            arrays |= {f"feature_variance.{k}": m.numpy().astype(np.float16) for k, m in zip(net.names, maps)}
         write_atomic(out / f"{p.name}.npz", lambda f, arrays=arrays: np.savez(f, **arrays))
         print(f"\r{n + 1}/{len(files)} {p.name:40.40s}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)

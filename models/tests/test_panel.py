@@ -10,10 +10,11 @@ from fusionproxy_models import selfsup
 from fusionproxy_models.alignment import Backbone, alignment_term, channel_scale, feature_variance
 from fusionproxy_models.data import load_pairs, read_cache_info
 from fusionproxy_models.errors import UserError
+from fusionproxy_models.geometry import Window
 from fusionproxy_models.options import Options
-from fusionproxy_models.panel import load_panel
+from fusionproxy_models.panel import Panel, load_panel
 from fusionproxy_models.selfsup import MEMBERS, distillation_term, learn, mask, reconstruction_term, train_panel
-from fusionproxy_models.teach import teach
+from fusionproxy_models.teach import over_frame, panel_features, teach
 from fusionproxy_models.train import train
 
 
@@ -113,14 +114,31 @@ def test_teach_caches_feature_variances_and_train_uses_them(dataset, panel, tmp_
     info = teach(pairs, pairs.parent / "teachers.toml", tmp_path / "c", panel)
     assert list(info["panel"]) == ["fine", "coarse"] == list(read_cache_info(tmp_path / "c")["panel"])
     p = load_pairs(pairs, tmp_path / "c", panel=("fine", "coarse"))[0]
-    assert [v.shape for v in p.variances] == [(24, 24), (12, 12)]  # 72x88 padded to 96x96
+    assert [v.shape for v in p.variances] == [(18, 22), (9, 11)]  # 72x88, not the 96x96 it is padded to
     o = Options("nano", steps=50, batch=2, panel=("fine", "coarse"))
     train(o, pairs, tmp_path / "c", tmp_path / "r", panel=panel)
     header, row = (tmp_path / "r" / "train.csv").read_text().splitlines()
     got = dict(zip(header.split(","), map(float, row.split(","))))
     assert got["alignment"] > 0
+    with pytest.raises(UserError, match=r"feature_variance\.fine.*run `teach` again"):
+        load_pairs(*dataset, panel=("fine",))
     with pytest.raises(UserError, match="no backbone 'fine'"):
         train(o, pairs, dataset[1], tmp_path / "s", panel=panel)
+
+
+@pytest.mark.parametrize("stride", [4, 8, 32])
+def test_a_map_covers_the_frame_and_not_its_padding(stride):
+    """Luma itself as the feature: a window of the map is that window of the frame, close to its far edge too."""
+    panel = Panel(["luma"], [torch.nn.AvgPool2d(stride)])
+    y, x = np.mgrid[:341, :476]
+    frame = ((x + y) // 4).astype(np.uint8)
+    (luma,) = panel_features(panel, [frame])
+    got = over_frame(luma[0, 0] * 255, 341, 476).numpy()
+    assert got.shape == (math.ceil(341 / stride), math.ceil(476 / stride))
+    window = Window(341 - 64 - 16, 476 - 64 - 16, 64, False, False)
+    seen = window.of_map(got, frame.shape, 8)
+    want = window.of(frame).reshape(8, 8, 8, 8).mean((1, 3))
+    np.testing.assert_allclose(seen, want, atol=0.5)
 
 
 def test_backbones_of_timm_and_torchvision(tmp_path):
