@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     r.add_argument("--long-side", type=int, help="scale pairs down to this longest side first, px")
     r.add_argument("--lr", type=positive, default=2e-3)
     r.add_argument(
-        "--polish", type=share, default=0.3, help="share of the steps, at the end, on plain pairs alone (default: 0.3)"
+        "--polish", type=share, default=0.3, help="last share of the steps, on plain pairs alone (default: 0.3)"
     )
     r.add_argument(
         "--weight", type=weight, action="append", default=[], metavar="TERM=WEIGHT", help="of a term of the loss"

@@ -32,10 +32,12 @@ def average(runs: Sequence[Path]) -> Student:
     first = trained(runs[0])
     size = spec(first.name).size
     net, *others = (at_size(n, size) for n in [first, *(trained(run, first.name) for run in runs[1:])])
-    state, more = net.state_dict(), [n.state_dict() for n in others]
-    net.load_state_dict(
-        {k: torch.stack([v, *(s[k] for s in more)]).mean(0) if v.is_floating_point() else v for k, v in state.items()}
-    )
+    more = [n.state_dict() for n in others]
+    state = net.state_dict()
+    for k, v in state.items():
+        if v.is_floating_point():
+            state[k] = torch.stack([v, *(s[k] for s in more)]).mean(0)
+    net.load_state_dict(state)
     return net.eval()
 
 

@@ -37,7 +37,8 @@ def test_the_graph_is_small_plain_and_equal(run, tmp_path):
 
 
 def test_several_runs_give_the_mean_of_their_weights(run, dataset, tmp_path):
-    more = ["train", "--student", "nano", "--pairs", str(dataset[0]), "--cache", str(dataset[1]), "--init", str(run)]
+    pairs, cache = map(str, dataset)
+    more = ["train", "--student", "nano", "--pairs", pairs, "--cache", cache, "--init", str(run)]
     other = tmp_path / "other"
     assert cli.main([*more, "--out", str(other), "--steps", "2", "--batch", "2", "--crop", "32"]) == 0
     mean = average([run, other]).state_dict()
