@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     r.add_argument("--init", type=Path, help="begin with the averaged weights of this run")
     r.add_argument("--resume", action="store_true", help="go on with the run in --out")
     r.add_argument("--steps", type=int, default=20000, help="length of the learning-rate schedule")
-    r.add_argument("--minutes", type=positive, help="stop (resumably) after this long")
+    r.add_argument("--minutes", type=positive, help="stop (resumably) at a row of train.csv after this long")
     r.add_argument("--batch", type=int, default=8)
     r.add_argument("--crop", type=int, default=128, help="side of the training crops, px")
     r.add_argument("--long-side", type=int, help="scale pairs down to this longest side first, px")

@@ -17,6 +17,14 @@ def append_csv(path: Path, fields: tuple[str, ...], rows: list[dict]) -> None:
         w.writerows({k: (f"{v:.6g}" if isinstance(v, float) else v) for k, v in row.items()} for row in rows)
 
 
+def logged_steps(path: Path) -> set[int]:
+    """The steps that have a row."""
+    if not path.exists():
+        return set()
+    with open(path, newline="") as f:
+        return {int(row["step"]) for row in csv.DictReader(f)}
+
+
 def cut_csv(path: Path, step: int) -> None:
     """Drops rows later than `step`: what an interrupted run logged after its last checkpoint."""
     if not path.exists():

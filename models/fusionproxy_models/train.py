@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint
 from .data import Pair, load_pairs, read_cache_info
 from .errors import UserError
 from .export import trained
-from .logs import append_csv, cut_csv
+from .logs import append_csv, cut_csv, logged_steps
 from .losses import distillation_loss
 from .metrics import all_metrics
 from .options import Options, learning_rate
@@ -192,7 +192,8 @@ def train(
 
     Writes `out/checkpoint.pt` every `CHECKPOINT_SECONDS` and at the end, `out/train.csv`, `out/gradients.csv`
     (norms of both encoders' gradients, every step), and, with validation pairs, `out/val.csv`,
-    `out/val_STEP.png` and, when all steps are done, `out/robustness.csv`.
+    `out/val_STEP.png` and, when all steps are done, `out/robustness.csv`. Checkpoints and the end by `minutes` fall
+    on rows of `train.csv`, so that a resumed run averages the same steps into the next one.
     """
     run = Run(o, cache, pick_device(device), panel)
     if checkpoint.checkpoint_path(out).exists():
@@ -206,37 +207,45 @@ def train(
     for name in ("train.csv", "gradients.csv", "val.csv"):
         cut_csv(out / name, run.step)
 
+    if run.step < o.steps:
+        (out / "robustness.csv").unlink(missing_ok=True)  # of another run in this folder
+
     def watch() -> None:
-        m = validate(run.average, val, run.device, out / f"val_{run.step:06d}.png")
-        append_csv(out / "val.csv", ("step", *METRICS), [{"step": run.step, **m}])
-        print("\n" + " ".join(f"{k} {v:.3f}" for k, v in m.items()), file=sys.stderr, flush=True)
+        """Writes what is due by now and not there: an interrupted validation is made good on resume."""
+        done = run.step == o.steps
+        if not val or not (done or (run.step > 0 and run.step % val_every == 0)):
+            return
+        if run.step not in logged_steps(out / "val.csv"):
+            m = validate(run.average, val, run.device, out / f"val_{run.step:06d}.png")
+            append_csv(out / "val.csv", ("step", *METRICS), [{"step": run.step, **m}])
+            print("\n" + " ".join(f"{k} {v:.3f}" for k, v in m.items()), file=sys.stderr, flush=True)
+        if done and not (out / "robustness.csv").exists():
+            write_robustness(run.average, val, out / "robustness.csv")
 
     begun = saved = time.monotonic()
     first, terms, norms = run.step, [], []
-    while run.step < o.steps and (minutes is None or time.monotonic() - begun < minutes * 60):
+    watch()
+    while run.step < o.steps:
+        if run.step % LOG_STEPS == 0 and minutes is not None and time.monotonic() - begun >= minutes * 60:
+            break
         t, g = run.advance(data, scenes)
         terms.append(t)
         norms.append({"step": run.step, **g})
-        if run.step % LOG_STEPS == 0:
+        if run.step % LOG_STEPS == 0 or run.step == o.steps:
             row = {"step": run.step, "lr": learning_rate(run.step - 1, o)}
             row |= {k: float(np.mean([x[k] for x in terms])) for k in t}
             append_csv(out / "train.csv", tuple(row), [row])
             append_csv(out / "gradients.csv", GRADIENT_FIELDS, norms)
             show_progress(run.step, o.steps, row["loss"], (run.step - first) / (time.monotonic() - begun))
             terms, norms = [], []
-            # with the log row, so that a resumed run averages the same steps into the next one
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(out, run.state())
                 saved = time.monotonic()
-        if val and run.step % val_every == 0 and run.step < o.steps:
+        if run.step < o.steps:
             watch()
     c = run.state()
     checkpoint.save(out, c)
-    append_csv(out / "gradients.csv", GRADIENT_FIELDS, norms)
-    if val and run.step > first:
-        watch()
-        if run.step == o.steps:
-            write_robustness(run.average, val, out / "robustness.csv")
+    watch()
     print(file=sys.stderr)
     return c
 

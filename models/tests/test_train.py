@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fusionproxy_models import checkpoint
+from fusionproxy_models import train as train_module
 from fusionproxy_models.augment import Augment, make_batch
 from fusionproxy_models.errors import UserError
 from fusionproxy_models.options import Options, learning_rate
@@ -59,6 +60,25 @@ def test_resume_gives_the_same_curve(dataset, tmp_path, monkeypatch):
     assert a == b
 
 
+def test_a_run_that_stops_by_the_clock_gives_the_same_curve(dataset, tmp_path, monkeypatch):
+    """The time is up two steps after a row of train.csv and one after a validation."""
+    val = {"val_pairs": dataset[0], "val_cache": dataset[1], "val_every": 6}
+    o = dataclasses.replace(TINY, steps=18)
+    whole = train(o, *dataset, tmp_path / "a", **val)
+    with monkeypatch.context() as m:
+        made = []
+        m.setattr("fusionproxy_models.train.make_batch", lambda *a: made.append(a) or make_batch(*a))
+        m.setattr("fusionproxy_models.train.time.monotonic", lambda: 60.0 * len(made))
+        assert train(o, *dataset, tmp_path / "b", minutes=7, **val).step == 10
+    again = train(o, *dataset, tmp_path / "b", resume=True, **val)
+    for k in whole.average:
+        assert torch.equal(whole.average[k], again.average[k]), k
+    for name, steps in (("train", [5, 10, 15, 18]), ("gradients", list(range(1, 19))), ("val", [6, 12, 18])):
+        a, b = rows(tmp_path / "a" / f"{name}.csv"), rows(tmp_path / "b" / f"{name}.csv")
+        assert [int(r["step"]) for r in a] == steps
+        assert a == b, name
+
+
 def test_a_run_may_begin_with_the_weights_of_another(dataset, tmp_path):
     first = train(dataclasses.replace(TINY, steps=2), *dataset, tmp_path / "a")
     o = dataclasses.replace(TINY, steps=1, lr=0.0, weight_decay=0.0, init=str(tmp_path / "a"))
@@ -102,6 +122,33 @@ def test_validation_writes_metrics_and_a_sheet(dataset, tmp_path):
     cases = rows(tmp_path / "r" / "robustness.csv")
     assert len(cases) == 12 and cases[0]["case"] == "infrared moved none"
     assert float(cases[0]["value"]) == pytest.approx(float(row["ssim_mean"]), abs=2e-3)
+
+
+@pytest.mark.parametrize(("step", "part"), [(5, "validate"), (10, "validate"), (10, "write_robustness")])
+def test_an_interrupted_validation_is_made_good(dataset, tmp_path, monkeypatch, step, part):
+    val = {"val_pairs": dataset[0], "val_cache": dataset[1], "val_every": 5}
+    train(TINY, *dataset, tmp_path / "a", **val)
+    monkeypatch.setattr("fusionproxy_models.train.CHECKPOINT_SECONDS", 0)
+    real, calls = getattr(train_module, part), []
+
+    def interrupted(*args):
+        calls.append(args)
+        if 5 * len(calls) == step or part == "write_robustness":
+            raise KeyboardInterrupt
+        return real(*args)
+
+    with monkeypatch.context() as m:
+        m.setattr(train_module, part, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(TINY, *dataset, tmp_path / "b", **val)
+    assert checkpoint.load(tmp_path / "b").step == step
+    train(TINY, *dataset, tmp_path / "b", resume=True, **val)
+    for name in ("val.csv", "robustness.csv"):
+        assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
+    # and nothing is done twice
+    monkeypatch.setattr(train_module, "validate", None)
+    monkeypatch.setattr(train_module, "write_robustness", None)
+    train(TINY, *dataset, tmp_path / "b", resume=True, **val)
 
 
 def test_refusals(dataset, tmp_path):
