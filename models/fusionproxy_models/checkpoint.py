@@ -24,6 +24,9 @@ class Checkpoint:
     optimiser: dict
     #: The auxiliary heads of both encoders, which only training needs.
     heads: dict = field(default_factory=dict)
+    #: Digests of what the run learns from (`fingerprint.py`); checkpoints from before there were any have none, and
+    #: go on with whatever they are given.
+    data: dict = field(default_factory=dict)
 
 
 def checkpoint_path(run: Path) -> Path:

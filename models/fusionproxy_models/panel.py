@@ -90,7 +90,7 @@ class Panel(nn.ModuleList):
 
 
 def read_panel(path: Path) -> list[Entry]:
-    """The tables of a panel's TOML file."""
+    """The tables of a panel's TOML file, whose weights are all there."""
     try:
         tables = tomllib.loads(path.read_text()).get("backbone", [])
     except FileNotFoundError as e:
@@ -107,6 +107,11 @@ def read_panel(path: Path) -> list[Entry]:
         out.append(Entry(t["name"], t["source"], t["model"], path.parent / t["weights"], t.get("layer", "")))
     if not out or len({e.name for e in out}) != len(out):
         raise UserError(f"{path}: a panel needs at least one [[backbone]], and names that differ")
+    for e in out:
+        if not e.weights.is_file():
+            raise UserError(
+                f"{e.weights}: no weights for backbone {e.name!r}; put them there or leave the backbone out"
+            )
     return out
 
 
@@ -117,10 +122,6 @@ def load_panel(path: Path) -> Panel:
 
 
 def _load(e: Entry) -> nn.Module:
-    if not e.weights.is_file():
-        raise UserError(
-            f"{e.weights}: no weights for backbone {e.name!r}; put them there or leave the backbone out"
-        )
     try:
         if e.source == "own":
             from .selfsup import load_member

@@ -16,6 +16,7 @@ from .checkpoint import Checkpoint
 from .data import Pair, load_pairs, read_cache_info
 from .errors import UserError
 from .export import trained
+from .fingerprint import fingerprints
 from .logs import append_csv, cut_csv, logged_steps
 from .losses import distillation_loss
 from .metrics import all_metrics
@@ -93,12 +94,17 @@ def pick_device(name: str) -> torch.device:
 
 
 class Run:
-    """A student in training: its weights, their average, the optimiser and what the loss needs."""
+    """A student in training: its weights, their average, the optimiser and what the loss needs.
 
-    def __init__(self, o: Options, cache: Path, device: torch.device, panel: Path | None):
+    `out` is the run's folder, `data` the digests of what it learns from.
+    """
+
+    def __init__(
+        self, o: Options, out: Path, cache: Path, panel: Path | None, data: dict[str, str], device: torch.device
+    ):
         torch.manual_seed(o.seed)
         crop = o.augment.crop
-        self.o, self.device, self.step = o, device, 0
+        self.o, self.out, self.data, self.device, self.step = o, out, data, device, 0
         self.net = build(o.student, (crop, crop)).to(device)
         if crop % self.net.stride:
             raise UserError(f"--crop {crop}: {o.student} needs a multiple of {self.net.stride}")
@@ -124,17 +130,22 @@ class Run:
     def state(self) -> Checkpoint:
         """What a resumed run needs."""
         nets = (self.net.state_dict(), self.average.state_dict(), self.opt.state_dict(), self.heads.state_dict())
-        return Checkpoint(self.o.student, self.step, asdict(self.o), *nets)
+        return Checkpoint(self.o.student, self.step, asdict(self.o), *nets, self.data)
 
-    def restore(self, c: Checkpoint, out: Path) -> None:
-        """Goes on from `c`, the checkpoint of the run folder `out`."""
+    def restore(self, c: Checkpoint) -> None:
+        """Goes on from `c`, the checkpoint of the run's folder."""
         o, options = self.o, asdict(self.o)
         changed = [k for k in options if c.options.get(k) != options[k]]
         shared = min(o.aligned, 1 - o.decay, 1 - o.polish)
         if changed == ["steps"] and c.step <= min(o.steps, c.options["steps"]) * shared:
             changed = []  # nothing has depended on the length of the run so far, so it may still change
         if changed:
-            raise UserError(f"{out}: the run was begun with other {', '.join(changed)}; repeat its options")
+            raise UserError(f"{self.out}: the run was begun with other {', '.join(changed)}; repeat its options")
+        if moved := [k for k, v in c.data.items() if self.data[k] != v]:
+            raise UserError(
+                f"{self.out}: --{' and --'.join(moved)}: not what the run was begun with; "
+                "give it that again, or begin another run with another --out"
+            )
         self.net.load_state_dict(c.model)
         self.average.load_state_dict(c.average)
         self.heads.load_state_dict(c.heads)
@@ -162,7 +173,11 @@ class Run:
                 more["alignment"] = self.aligner(fused, b.mean, b.variances, b.taught)
         loss, terms = distillation_loss(fused, b, self.mean_variance, o.weights, more)
         if not torch.isfinite(loss):
-            raise UserError(f"step {self.step}: the loss is not finite; lower --lr and resume from the checkpoint")
+            start = self.out if checkpoint.checkpoint_path(self.out).exists() else o.init
+            raise UserError(
+                f"{self.out}: the loss of step {self.step} is not finite; begin a new run with "
+                f"{f'--init {start} ' if start else ''}--lr {o.lr / 2:g} --out NEW"
+            )
         loss.backward()
         norms = {"vis": gradient_norm(net.enc_vis), "ir": gradient_norm(net.enc_ir)}
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -195,11 +210,12 @@ def train(
     `out/val_STEP.png` and, when all steps are done, `out/robustness.csv`. Checkpoints and the end by `minutes` fall
     on rows of `train.csv`, so that a resumed run averages the same steps into the next one.
     """
-    run = Run(o, cache, pick_device(device), panel)
+    digests = fingerprints(pairs, cache, synthetic, panel)
+    run = Run(o, out, cache, panel, digests, pick_device(device))
     if checkpoint.checkpoint_path(out).exists():
         if not resume:
             raise UserError(f"{out}: holds a run already; add --resume to go on with it, or use another --out")
-        run.restore(checkpoint.load(out, o.student), out)
+        run.restore(checkpoint.load(out, o.student))
     data = load_pairs(pairs, cache, o.long_side, o.panel)
     val = load_pairs(val_pairs, val_cache, o.long_side) if val_pairs else []
     scenes = load_pairs(synthetic, None, o.long_side) if synthetic else []

@@ -2,14 +2,18 @@
 
 import csv
 import dataclasses
+import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from fusionproxy_models import checkpoint
+from fusionproxy_models import checkpoint, cli
 from fusionproxy_models import train as train_module
 from fusionproxy_models.augment import Augment, make_batch
 from fusionproxy_models.errors import UserError
+from fusionproxy_models.fingerprint import fingerprints
 from fusionproxy_models.options import Options, learning_rate
 from fusionproxy_models.train import pick_device, train
 
@@ -178,6 +182,71 @@ def test_the_length_may_change_until_something_depends_on_it(dataset, tmp_path):
     assert checkpoint.load(tmp_path / "r").step == 10
     with pytest.raises(UserError, match="other steps"):
         train(early, *dataset, tmp_path / "r", resume=True)
+
+
+def test_a_resumed_run_finds_what_it_was_begun_with(dataset, tmp_path):
+    pairs, cache, scenes = (tmp_path / k for k in ("pairs", "cache", "scenes"))
+    for to, source in ((pairs, dataset[0]), (cache, dataset[1]), (scenes, dataset[0])):
+        shutil.copytree(source, to)
+    train(dataclasses.replace(TINY, steps=20), pairs, cache, tmp_path / "r", synthetic=scenes, minutes=1e-9)
+
+    def resume(synthetic=scenes):
+        o = dataclasses.replace(TINY, steps=20)
+        return train(o, pairs, cache, tmp_path / "r", synthetic=synthetic, resume=True, minutes=1e-9)
+
+    resume()
+    with pytest.raises(UserError, match=r"--synthetic: not what.*another --out"):
+        resume(None)
+    info = cache / "cache.json"
+    old = info.read_text()
+    info.write_text(old.replace('"samples": 1', '"samples": 2'))
+    with pytest.raises(UserError, match="--cache: not what"):
+        resume()
+    Image.fromarray(np.zeros((72, 88), np.uint8)).save(pairs / "ir" / "s0.png")
+    with pytest.raises(UserError, match="--pairs and --cache: not what"):
+        resume()
+    info.write_text(old)
+    with pytest.raises(UserError, match="--pairs: not what"):
+        resume()
+    c = checkpoint.load(tmp_path / "r")
+    checkpoint.save(tmp_path / "r", dataclasses.replace(c, data={}))  # as written before there were digests
+    resume()
+
+
+def test_the_digest_of_a_panel_is_that_of_its_weights(dataset, tmp_path):
+    config = tmp_path / "p.toml"
+    config.write_text('[[backbone]]\nname = "x"\nsource = "own"\nmodel = "fine"\nweights = "w.pt"\n')
+    seen = []
+    for weights in (b"one", b"two", b"one"):
+        (tmp_path / "w.pt").write_bytes(weights)
+        seen.append(fingerprints(*dataset, None, config))
+    assert seen[0] == seen[2] != seen[1]
+    assert {k for k in seen[0] if seen[0][k] != seen[1][k]} == {"panel"}
+
+
+def test_a_loss_that_is_not_finite_says_how_to_go_on(dataset, tmp_path, monkeypatch):
+    """The advice is taken as it stands."""
+    o = dataclasses.replace(TINY, steps=20)
+    real = train_module.distillation_loss
+
+    def broken(*args):
+        total, terms = real(*args)
+        return total * float("nan"), terms
+
+    monkeypatch.setattr(train_module, "distillation_loss", broken)
+    with pytest.raises(UserError, match=r"step 0 is not finite; begin a new run with --lr 0\.001 --out NEW"):
+        train(o, *dataset, tmp_path / "r")
+    monkeypatch.setattr(train_module, "distillation_loss", real)
+    train(o, *dataset, tmp_path / "r", minutes=1e-9)
+    monkeypatch.setattr(train_module, "distillation_loss", broken)
+    with pytest.raises(UserError, match="not finite") as e:
+        train(o, *dataset, tmp_path / "r", resume=True)
+    monkeypatch.setattr(train_module, "distillation_loss", real)
+    advice = str(e.value).split(" with ")[1].replace("NEW", str(tmp_path / "new")).split()
+    pairs, cache = map(str, dataset)
+    more = ["--student", "nano", "--pairs", pairs, "--cache", cache, "--steps", "1", "--batch", "1", "--crop", "32"]
+    assert cli.main(["train", *more, *advice]) == 0
+    assert checkpoint.load(tmp_path / "new").options["init"] == str(tmp_path / "r")
 
 
 def test_no_gpu_asked_for_by_name():
