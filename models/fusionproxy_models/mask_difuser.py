@@ -10,7 +10,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .diffusion import clean_estimate, ddim_step, signal_shares
+from .diffusion import STEPS, clean_estimate, ddim_step, signal_shares
 from .guided import load_state
 
 #: Base width, widths relative to it, level with self-attention, residual blocks a level, width of both codes.
@@ -211,6 +211,14 @@ class MaskDiFuser(nn.Module):
         return self.tail(h)
 
 
+def times(steps: int) -> list[int]:
+    """`steps` evenly spaced times, noisiest first, as its authors space them where `steps` divides `STEPS`.
+
+    The sampler reads the schedule one time late, so that the last time but one is the noisiest it can begin with.
+    """
+    return [min(k * STEPS // steps, STEPS - 2) for k in reversed(range(steps))]
+
+
 @torch.no_grad()
 def conditional_sample(
     net: MaskDiFuser, vis: torch.Tensor, ir: torch.Tensor, steps: int, generator: torch.Generator
@@ -222,8 +230,8 @@ def conditional_sample(
     codes = net.codes(i, v)
     x = torch.randn(v.shape, generator=generator)
     shares = signal_shares()
-    times = list(range(0, 1000, 1000 // steps))[::-1]
-    for t, following in zip(times, [*times[1:], -1]):  # its sampler reads the schedule one step late
+    at = times(steps)
+    for t, following in zip(at, [*at[1:], -1]):
         here, there = float(shares[t + 1]), float(shares[following + 1])
         noise = net(x, torch.full((len(x),), t), codes)
         x = ddim_step(clean_estimate(x, noise, here), noise, here, there, 1.0, generator)

@@ -194,6 +194,34 @@ def test_the_guided_network_is_the_published_one():
         assert small(torch.rand(1, 3, 8, 8), torch.tensor([3])).shape == (1, 3, 8, 8)
 
 
+class Silent(torch.nn.Module):
+    """Predicts no noise, and keeps the times it was asked at."""
+
+    stride = mask_difuser.MaskDiFuser.stride
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def codes(self, ir, vis):
+        return ()
+
+    def forward(self, x, t, codes):
+        self.seen.append(t.item())
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 9, 25, 27, 600, 999, 1000])
+def test_mask_difuser_takes_as_many_steps_as_asked_for(steps):
+    net = Silent()
+    frame = torch.rand(1, 1, 16, 16)
+    out = mask_difuser.conditional_sample(net, frame, frame, steps, torch.Generator().manual_seed(0))
+    assert out.isfinite().all()
+    assert len(net.seen) == steps and net.seen == sorted(net.seen, reverse=True) and net.seen[-1] == 0
+    if 1000 % steps == 0:
+        assert net.seen == [min(t, 998) for t in range(0, 1000, 1000 // steps)][::-1]
+
+
 def test_mask_difuser_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(mask_difuser, "BASE", 32)
     monkeypatch.setattr(mask_difuser, "LEVELS", (1, 2))
