@@ -90,6 +90,9 @@ def parser() -> argparse.ArgumentParser:
     r.add_argument(
         "--weight", type=weight, action="append", default=[], metavar="TERM=WEIGHT", help="of a term of the loss"
     )
+    r.add_argument(
+        "--tau", type=positive, default=1.0, help="temperature of eqs. 7, 9 and 10: how little disagreement counts"
+    )
     r.add_argument("--seed", type=int, default=0)
     r.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     r.add_argument("--threads", type=int, help="CPU threads (default: all)")
@@ -126,6 +129,7 @@ def run_train(a: argparse.Namespace) -> None:
         batch=a.batch,
         lr=a.lr,
         polish=a.polish,
+        tau=a.tau,
         seed=a.seed,
         long_side=a.long_side,
         init=str(a.init) if a.init else None,

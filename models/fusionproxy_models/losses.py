@@ -152,12 +152,17 @@ class Batch:
 
 
 def distillation_loss(
-    fused: torch.Tensor, b: Batch, mean_variance: float, w: Weights, more: dict[str, torch.Tensor] | None = None
+    fused: torch.Tensor,
+    b: Batch,
+    mean_variance: float,
+    w: Weights,
+    more: dict[str, torch.Tensor] | None = None,
+    tau: float = 1.0,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The weighted total (eq. 12) and its unweighted terms (detached); `more` are terms that need a network."""
     s = ssim(fused, torch.cat([b.mean, b.vis, b.ir], 1))
     gf, gv, gi = sobel(fused), sobel(b.vis), sobel(b.ir)
-    weight = uncertainty_weight(b.std, mean_variance) * b.taught[:, None, None, None]
+    weight = uncertainty_weight(b.std, mean_variance, tau) * b.taught[:, None, None, None]
     terms = {
         "pixel": pixel_term(fused, b.mean, weight),
         "ssim": kept(1 - s[:, 0], b.taught),

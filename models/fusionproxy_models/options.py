@@ -25,6 +25,9 @@ class Options:
     #: were not asked about, nor synthetic. Missing modalities stay. BatchNorm's statistics are frozen.
     polish: float = 0.3
     average: float = 0.999
+    #: Temperature of the uncertainty weights and of the routing, eqs. 7, 9 and 10: above 1 the disagreement of the
+    #: teachers counts for less, below 1 for more.
+    tau: float = 1.0
     #: Pairs are scaled down to this longest side before cropping; None leaves them as they are.
     long_side: int | None = None
     #: Run folder whose averaged weights this run began with; None begins at random.

@@ -31,6 +31,8 @@ METRICS = ("en", "sd", "sf", "ag", "qabf", "ssim_vis", "ssim_ir", "ssim_mean", "
 CHECKPOINT_SECONDS = 120
 #: Steps between rows of `train.csv`, each the mean over the steps since the last.
 LOG_STEPS = 50
+#: Options that older checkpoints lack, at the value that was in force.
+EARLIER = {"tau": 1.0}
 GRADIENT_FIELDS = ("step", "vis", "ir")
 
 
@@ -125,7 +127,7 @@ class Run:
                     f"{cache}: knows no backbone {lacking[0]!r}; run `teach` again with --panel {panel}"
                 )
             stats = [Backbone(torch.tensor(known[k]["scale"]), known[k]["mean_variance"]) for k in o.panel]
-            self.aligner = Aligner(load_panel(panel).to(device), stats)
+            self.aligner = Aligner(load_panel(panel).to(device), stats, o.tau)
 
     def state(self) -> Checkpoint:
         """What a resumed run needs."""
@@ -135,7 +137,8 @@ class Run:
     def restore(self, c: Checkpoint) -> None:
         """Goes on from `c`, the checkpoint of the run's folder."""
         o, options = self.o, asdict(self.o)
-        changed = [k for k in options if c.options.get(k) != options[k]]
+        earlier = EARLIER | c.options
+        changed = [k for k in options if earlier.get(k) != options[k]]
         shared = min(o.aligned, 1 - o.decay, 1 - o.polish)
         if changed == ["steps"] and c.step <= min(o.steps, c.options["steps"]) * shared:
             changed = []  # nothing has depended on the length of the run so far, so it may still change
@@ -171,7 +174,7 @@ class Run:
             more = {"branches": sum(self.heads(features, b.vis_in, b.ir_in)) / 2}
             if self.aligner:
                 more["alignment"] = self.aligner(fused, b.mean, b.variances, b.taught)
-        loss, terms = distillation_loss(fused, b, self.mean_variance, o.weights, more)
+        loss, terms = distillation_loss(fused, b, self.mean_variance, o.weights, more, o.tau)
         if not torch.isfinite(loss):
             start = self.out if checkpoint.checkpoint_path(self.out).exists() else o.init
             raise UserError(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionproxy_models import selfsup
+from fusionproxy_models import cli, selfsup
 from fusionproxy_models.alignment import Backbone, alignment_term, channel_scale, feature_variance
 from fusionproxy_models.data import load_pairs, read_cache_info
 from fusionproxy_models.errors import UserError
@@ -124,6 +124,19 @@ def test_teach_caches_feature_variances_and_train_uses_them(dataset, panel, tmp_
         load_pairs(*dataset, panel=("fine",))
     with pytest.raises(UserError, match="no backbone 'fine'"):
         train(o, pairs, dataset[1], tmp_path / "s", panel=panel)
+
+
+def test_the_temperature_reaches_pixels_and_features(dataset, panel, tmp_path):
+    pairs = dataset[0]
+    teach(pairs, pairs.parent / "teachers.toml", tmp_path / "c", panel)
+    seen = []
+    for tau in ("1", "0.1"):
+        argv = ["train", "--student", "nano", "--pairs", str(pairs), "--cache", str(tmp_path / "c")]
+        argv += ["--panel", str(panel), "--out", str(tmp_path / tau), "--steps", "1", "--tau", tau]
+        assert cli.main(argv) == 0
+        header, row = (tmp_path / tau / "train.csv").read_text().splitlines()
+        seen.append(dict(zip(header.split(","), row.split(","))))
+    assert {k for k in seen[0] if seen[0][k] != seen[1][k]} == {"loss", "pixel", "alignment"}
 
 
 @pytest.mark.parametrize("stride", [4, 8, 32])
