@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "--weight", type=weight, action="append", default=[], metavar="TERM=WEIGHT", help="of a term of the loss"
     )
     r.add_argument(
-        "--tau", type=positive, default=1.0, help="temperature of eqs. 7, 9 and 10: how little disagreement counts"
+        "--tau", type=positive, default=1.0, help="temperature of eqs. 7, 9, 10; below 1, disagreement counts more"
     )
     r.add_argument("--seed", type=int, default=0)
     r.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -184,7 +184,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; the last checkpoint is whole, go on with --resume", file=sys.stderr)
+        go_on = "go on with --resume" if hasattr(a, "resume") else "run it again"
+        print(f"\ninterrupted; {go_on}", file=sys.stderr)
         return 130
     return 0
 

@@ -72,6 +72,8 @@ def teach(pairs: Path, config: Path, out: Path, panel: Path | None = None) -> di
     net = load_panel(panel) if panel else Panel([], [])
     scales = panel_scales(net, sources, files, pairs) if panel else []
     variance, feature_means = 0.0, np.zeros(len(net.names))
+    # without it nobody takes the folder for a cache, should this be cut short among files of an older one
+    (out / "cache.json").unlink(missing_ok=True)
     for n, f in enumerate(files):
         p: Pair = load_pair(*f)
         samples = [x for s in sources for x in s.samples(p, pairs)]

@@ -7,7 +7,8 @@ import pytest
 from conftest import write_pairs
 from PIL import Image
 
-from fusionproxy_models.data import Pair, load_pairs, pair_files, read_luma, shrink
+from fusionproxy_models import teach as teach_module
+from fusionproxy_models.data import Pair, load_pairs, pair_files, read_cache_info, read_luma, shrink
 from fusionproxy_models.errors import UserError
 from fusionproxy_models.files import write_atomic
 from fusionproxy_models.sources import read_config
@@ -81,6 +82,25 @@ def test_missing_and_damaged_cache(dataset, tmp_path):
     (copy / "s1.npz").unlink()
     with pytest.raises(UserError, match="not in the cache"):
         load_pairs(pairs, copy)
+
+
+def test_an_interrupted_teach_leaves_no_cache(broken, tmp_path, monkeypatch):
+    config, cache = tmp_path / "teachers.toml", tmp_path / "cache"
+    teach(broken, config, cache)
+    load = teach_module.load_pair
+
+    def cut(name, *files):
+        if name == "s1":
+            raise KeyboardInterrupt
+        return load(name, *files)
+
+    with monkeypatch.context() as m:
+        m.setattr(teach_module, "load_pair", cut)
+        with pytest.raises(KeyboardInterrupt):
+            teach(broken, config, cache)
+    with pytest.raises(UserError, match="no cache.json; make the cache with"):
+        read_cache_info(cache)
+    assert teach(broken, config, cache) == read_cache_info(cache)
 
 
 def test_teacher_configuration_errors(tmp_path, dataset):

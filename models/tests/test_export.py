@@ -69,6 +69,25 @@ def test_cli_errors_are_one_line(run, dataset, tmp_path, capsys):
         assert err.startswith("error: ") and text in err and "\n" not in err
 
 
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["teach", "--pairs", "p", "--teachers", "t", "--out", "o"], "run it again"),
+        (["panel", "--pairs", "p", "--out", "o"], "run it again"),
+        (["export", "r", "--out", "o"], "run it again"),
+        (["denoiser", "--pairs", "p", "--out", "o"], "go on with --resume"),
+        (["train", "--student", "nano", "--pairs", "p", "--cache", "c", "--out", "o"], "go on with --resume"),
+    ],
+)
+def test_an_interrupted_command_says_how_to_go_on(argv, text, monkeypatch, capsys):
+    def cut(a):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", cut)
+    assert cli.main(argv) == 130
+    assert capsys.readouterr().err == f"\ninterrupted; {text}\n"
+
+
 def test_teach_by_the_command_line(dataset, tmp_path, capsys):
     config = dataset[0].parent / "teachers.toml"
     assert cli.main(["teach", "--pairs", str(dataset[0]), "--teachers", str(config), "--out", str(tmp_path)]) == 0
