@@ -1,6 +1,14 @@
 """Fusion metrics on u8 luma [H, W], in numpy, for watching a training run.
 
-The Rust program `fusionproxy validate` is the reference; these follow the same definitions.
+The Rust program `fusionproxy validate` is the reference. EN, SD, SF, AG and PSNR are defined alike there. The
+others differ in what their papers leave open, so compare only figures of one program:
+
+- SSIM is here the mean over the places where the whole window lies in the picture; there the picture is mirrored at
+  its borders and every pixel counts.
+- Qabf repeats the pixels of the border here; there it mirrors them without repeating the edge. Where the horizontal
+  gradient is 0, the orientation here is pi/2 with the sign of the vertical one, or 0 where that is 0 too; there it
+  is always pi/2. Sources without edges have the value 0 here, 1 there.
+- The ensemble mean is real-valued here, rounded to grey levels there.
 """
 
 import numpy as np
