@@ -26,7 +26,7 @@ use fusion::Sensors;
 use fusionproxy_board::rig::Policy;
 use fusionproxy_board::source::Layout;
 use fusionproxy_core::frame::{InfraredFormat, VisibleFormat};
-use output::frames::FramesError;
+use output::FolderError;
 use output::http::{HttpError, Server};
 use picture::Hub;
 use report::Board;
@@ -62,7 +62,7 @@ enum StartError {
     #[error("{}: {source}", .path.display())]
     Http { path: PathBuf, source: HttpError },
     #[error("{}: {source}", .path.display())]
-    Frames { path: PathBuf, source: FramesError },
+    Folder { path: PathBuf, source: FolderError },
     #[error("cannot start threads or watch signals: {0}")]
     System(#[from] std::io::Error),
 }
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
                 StartError::Config(_) | StartError::Setup { .. } | StartError::Files { .. } => {
                     ExitCode::from(EXIT_CONFIG)
                 }
-                StartError::Http { .. } | StartError::Frames { .. } | StartError::System(_) => {
+                StartError::Http { .. } | StartError::Folder { .. } | StartError::System(_) => {
                     ExitCode::FAILURE
                 }
             }
@@ -127,7 +127,7 @@ fn run(path: &Path) -> Result<(), StartError> {
     }
     if let Some(frames) = config.frames.take() {
         output::frames::start(frames, Arc::clone(&hub))
-            .map_err(|source| StartError::Frames { path: path.to_path_buf(), source })?;
+            .map_err(|source| StartError::Folder { path: path.to_path_buf(), source })?;
     }
     if let Some(device) = config.loopback.take() {
         output::loopback::start(device, (width, height), Arc::clone(&hub))?;

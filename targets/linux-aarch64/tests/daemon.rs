@@ -66,8 +66,12 @@ impl Bench {
 
 fn daemon() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fusionproxyd"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    piped(&mut command);
     command
+}
+
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// A daemon that runs.
@@ -78,7 +82,11 @@ struct Running {
 
 impl Running {
     fn start(config: &Path) -> Self {
-        let mut child = daemon().arg(config).spawn().expect("starts");
+        Self::spawn(daemon().arg(config))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = piped(command).spawn().expect("starts");
         let mut log = String::new();
         let stderr = child.stderr.as_mut().expect("piped");
         let mut byte = [0];
@@ -265,6 +273,24 @@ fn frames_are_written_and_old_ones_removed() {
             assert_eq!((picture.width(), picture.height()), SIZE);
         }
     }
+}
+
+#[test]
+fn a_full_disk_leaves_no_leftovers() {
+    let bench = Bench::new();
+    let config = bench.config(|c| c + "[output.frames]\nfolder = 'out'\nkeep = 4\n");
+    let out = bench.path().join("out");
+    std::fs::create_dir(&out).expect("a folder");
+    std::fs::write(out.join("frame-1-00000000.partial"), b"of an earlier run").expect("written");
+    // No file may grow beyond a block, which is less than a frame takes: every write ends in the middle.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$1\"", env!("CARGO_BIN_EXE_fusionproxyd")]);
+    let daemon = Running::spawn(shell.arg(config));
+    daemon.wait_for(|s| s["frames"].as_u64() > Some(20));
+    let files: Vec<_> =
+        std::fs::read_dir(out).expect("a folder").map(|e| e.expect("an entry").file_name()).collect();
+    // The one that is being written may be there.
+    assert!(files.is_empty() || files == ["frame.partial"], "{files:?}");
 }
 
 #[test]

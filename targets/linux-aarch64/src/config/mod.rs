@@ -55,7 +55,7 @@ pub(crate) enum ModelChoice {
 }
 
 /// Frames as files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Frames {
     /// Where.
     pub(crate) folder: PathBuf,
