@@ -240,6 +240,23 @@ fn a_camera_that_is_absent_leaves_the_other_one_alone() {
 }
 
 #[test]
+fn a_fault_that_comes_again_and_again_is_logged_once() {
+    let bench = Bench::new();
+    // Whenever the thermal camera comes to its second picture, it fails and is opened again.
+    std::fs::create_dir(bench.path().join("thermal")).expect("a folder");
+    std::fs::copy(bench.path().join("thermal.png"), bench.path().join("thermal/0.png")).expect("copied");
+    std::fs::write(bench.path().join("thermal/1.png"), b"no picture").expect("written");
+    let mut daemon = Running::start(&bench.config(|c| c.replace("thermal.png", "thermal")));
+    daemon.wait_for(|s| s["infrared"]["errors"].as_u64() > Some(5));
+    daemon.child.kill().expect("killed");
+    let mut log = String::new();
+    daemon.child.stderr.take().expect("piped").read_to_string(&mut log).expect("text");
+    let lines: Vec<&str> = log.lines().filter(|l| l.contains("infrared camera:")).collect();
+    let [fault, healed] = lines[..] else { panic!("{lines:#?}") };
+    assert!(fault.contains("1.png: not a picture") && healed.ends_with("frames again"), "{lines:#?}");
+}
+
+#[test]
 fn without_a_visible_camera_the_thermal_one_is_shown_in_grey() {
     let bench = Bench::new();
     let camera = "source = 'v4l2'\ndevice = '/dev/none0'\nsize = '160x120'\n";

@@ -14,6 +14,8 @@ use fusionproxy::{Curve, GainSettings};
 
 pub(crate) use error::ConfigError;
 use reader::{Section, Source};
+#[cfg(test)]
+pub(crate) use sensor::least_spi_hz;
 pub(crate) use sensor::{
     Files, Infrared, InfraredV4l2, Lepton, ThermalFormat, V4l2Format, Visible, VisibleV4l2,
 };

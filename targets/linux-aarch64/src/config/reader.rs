@@ -123,12 +123,22 @@ impl<'s, 't> Section<'s, 't> {
         key: &'static str,
         limits: std::ops::RangeInclusive<u64>,
     ) -> Result<Option<u64>, ConfigError> {
+        self.number_for(key, limits, "")
+    }
+
+    /// As [`Self::number`]; `why` ends the message and tells where limits come from that are not plain.
+    pub(super) fn number_for(
+        &mut self,
+        key: &'static str,
+        limits: std::ops::RangeInclusive<u64>,
+        why: &str,
+    ) -> Result<Option<u64>, ConfigError> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let expected = format!("is a whole number from {} to {}", limits.start(), limits.end());
         match value.get_ref() {
             DeValue::Integer(n) => match u64::from_str_radix(n.as_str(), n.radix()) {
                 Ok(n) if limits.contains(&n) => Ok(Some(n)),
-                _ => Err(self.wrong(key, value.span(), &format!("{expected}, not {n}"))),
+                _ => Err(self.wrong(key, value.span(), &format!("{expected}, not {n}{why}"))),
             },
             other => {
                 Err(self.wrong(key, value.span(), &format!("{expected}, not of type {}", other.type_str())))

@@ -185,8 +185,23 @@ impl Lepton {
         let mut settings = lepton::Settings::new(model);
         settings.output = section.choice("output", &outputs)?.unwrap_or(settings.output);
         settings.gain = section.choice("gain", &gains)?;
-        let spi_hz = section.number("spi_hz", 1_000_000..=20_000_000)?.unwrap_or(20_000_000) as u32;
+        let limits = u64::from(least_spi_hz(model))..=20_000_000;
+        let why = match model {
+            lepton::Model::Lepton3 => ": a Lepton 3.x sends 8.5 Mbit/s, and the bus rests between two reads",
+            lepton::Model::Lepton2 => ": a Lepton 2.x sends 2.2 Mbit/s, and the bus rests between two reads",
+        };
+        let spi_hz = section.number_for("spi_hz", limits, why)?.unwrap_or(20_000_000) as u32;
         Ok(Self { spi, i2c, spi_hz, settings })
+    }
+}
+
+/// The slowest SPI clock that takes a camera's packets as fast as they come, with the pauses of its thread between reads.
+pub(crate) const fn least_spi_hz(model: lepton::Model) -> u32 {
+    match model {
+        // A segment of 61 packets, of 164 bytes each, every 9.4 ms.
+        lepton::Model::Lepton3 => 12_000_000,
+        // 63 packets every 37.7 ms.
+        lepton::Model::Lepton2 => 3_000_000,
     }
 }
 

@@ -141,6 +141,28 @@ fn wrong_values_are_refused_with_what_is_right() {
 }
 
 #[test]
+fn a_clock_that_a_lepton_outruns_is_refused_with_the_reason() {
+    let lepton = |lines: &str| format!("{LEAST}{lines}");
+    assert_eq!(
+        error(&lepton("spi_hz = 11_999_999")),
+        ":9: [infrared] `spi_hz` is a whole number from 12000000 to 20000000, not 11999999: \
+         a Lepton 3.x sends 8.5 Mbit/s, and the bus rests between two reads"
+    );
+    assert!(
+        error(&lepton("model = 'lepton2'\nspi_hz = 1_000_000"))
+            .ends_with("from 3000000 to 20000000, not 1000000: a Lepton 2.x sends 2.2 Mbit/s, and the bus rests between two reads")
+    );
+    for (lines, hz) in
+        [("spi_hz = 12_000_000", 12_000_000), ("model = 'lepton2'\nspi_hz = 3_000_000", 3_000_000)]
+    {
+        let Infrared::Lepton(lepton) = parse(&lepton(lines)).expect("valid").infrared else {
+            panic!("a Lepton")
+        };
+        assert_eq!(lepton.spi_hz, hz);
+    }
+}
+
+#[test]
 fn missing_keys_are_named_with_an_example() {
     assert!(error("").contains("needs `visible`: add a table [visible]"));
     assert_eq!(

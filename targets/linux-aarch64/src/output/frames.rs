@@ -35,7 +35,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, hub: &Hub) {
-        let (mut seen, mut due, mut failing) = (0, 0, false);
+        let (mut seen, mut due, mut repeats) = (0, 0, log::Repeats::default());
         loop {
             let Some(picture) = hub.newer(seen, Duration::from_secs(3600)) else { continue };
             seen = picture.number;
@@ -43,13 +43,9 @@ impl Writer {
                 continue;
             }
             due = seen + self.config.every;
-            let result = self.write(&picture);
-            if let Err(e) = &result
-                && !failing
-            {
-                log::warn(format_args!("cannot write frames to {}: {e}", self.config.folder.display()));
+            if let Err(e) = self.write(&picture) {
+                repeats.warn(format_args!("cannot write frames to {}: {e}", self.config.folder.display()));
             }
-            failing = result.is_err();
         }
     }
 

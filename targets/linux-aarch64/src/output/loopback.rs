@@ -18,14 +18,11 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// Starts feeding the device, whether it is there already or comes later.
 pub(crate) fn start(device: PathBuf, size: (usize, usize), hub: Arc<Hub>) -> io::Result<()> {
     let feed = move || {
-        let mut last = String::new();
+        let mut repeats = log::Repeats::default();
         loop {
             let error =
                 feed(&device, size, &hub).map_or_else(|e| explain(&device, &e), |never| match never {});
-            if error != last {
-                log::warn(format_args!("[output.loopback] {error}"));
-                last = error;
-            }
+            repeats.warn(format_args!("[output.loopback] {error}"));
             thread::sleep(BACK_OFF);
         }
     };

@@ -127,3 +127,76 @@ fn gone(error: &LeptonError) -> bool {
     };
     code.is_some_and(|code| code == Errno::NODEV.raw_os_error() || code == Errno::SHUTDOWN.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use embedded_hal::spi::{ErrorType, Operation, SpiDevice};
+    use fusionproxy_board::lepton::Model;
+    use fusionproxy_board::lepton::packet::PACKET_BYTES;
+    use fusionproxy_board::sim::{
+        BusError, LeptonSim, LeptonSpi, RadiometricCapability, ThermalScene, VirtualClock, warm_body,
+    };
+
+    use super::*;
+
+    /// The simulator's bus, which takes 400 ns a byte, with another clock.
+    struct SlowBus<'s, 'c, S> {
+        bus: LeptonSpi<'s, 'c, S>,
+        clock: &'c VirtualClock,
+        byte_ns: u64,
+    }
+
+    impl<S> ErrorType for SlowBus<'_, '_, S> {
+        type Error = BusError;
+    }
+
+    impl<S: ThermalScene> SpiDevice for SlowBus<'_, '_, S> {
+        fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), BusError> {
+            for operation in operations {
+                let Operation::Read(out) = operation else { return Err(BusError::Unsupported) };
+                for packet in out.chunks_mut(PACKET_BYTES) {
+                    self.bus.read(packet)?;
+                    self.clock.advance_ns(packet.len() as u64 * (self.byte_ns - 400));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// Frames and errors in ten seconds at an SPI clock.
+    fn stream(model: Model, hz: u32) -> (u32, u32) {
+        let clock = VirtualClock::new();
+        let camera = LeptonSim::new(&clock, model, RadiometricCapability::None, warm_body, 1);
+        let bus = SlowBus { bus: camera.spi(), clock: &clock, byte_ns: 8_000_000_000 / u64::from(hz) };
+        let mut driver: lepton::Lepton<_, _> =
+            lepton::Lepton::new(bus, camera.i2c(), lepton::Settings::new(model));
+        let mut frame = vec![0; driver.layout().bytes()];
+        let (mut frames, mut errors) = (0, 0);
+        while clock.now_us() < 12_000_000 {
+            match driver.poll(&mut frame, clock.now_us()) {
+                // The camera starts.
+                _ if clock.now_us() < 2_000_000 => {}
+                Ok(Some(_)) => frames += 1,
+                Ok(None) => {}
+                Err(_) => errors += 1,
+            }
+            // The kernel wakes a thread 50 us late, and a transfer takes a moment to set up.
+            clock.advance_us(PAUSE.as_micros() as u64 + 100);
+        }
+        (frames, errors)
+    }
+
+    #[test]
+    fn the_least_clock_takes_all_that_the_camera_sends() {
+        for model in [Model::Lepton3, Model::Lepton2] {
+            let least = crate::config::least_spi_hz(model);
+            // 8.8 unique frames a second. Clocks that the board can make lie below what is asked for.
+            for hz in [least - least / 20, least] {
+                let (frames, errors) = stream(model, hz);
+                assert!(errors == 0 && (87..=89).contains(&frames), "{model:?} {hz}: {frames}, {errors}");
+            }
+            let (frames, errors) = stream(model, least * 2 / 3);
+            assert!(errors > 10 && frames < 44, "{model:?} has a third to spare: {frames}, {errors}");
+        }
+    }
+}

@@ -166,7 +166,15 @@ pub(crate) fn start<S: Sensor + 'static>(
     let bytes = layout.bytes();
     let slot = Arc::new(Mutex::new(Slot { frame: vec![0; bytes], ..Slot::default() }));
     let feed = Feed { layout, slot: Arc::clone(&slot) };
-    let reader = Reader { name, slot, bell, stop, frame: vec![0; bytes] };
+    let reader = Reader {
+        name,
+        slot,
+        bell,
+        stop,
+        frame: vec![0; bytes],
+        repeats: log::Repeats::default(),
+        told: false,
+    };
     thread::Builder::new().name(name.to_owned()).spawn(move || reader.run(&sensor))?;
     Ok(feed)
 }
@@ -178,6 +186,9 @@ struct Reader {
     bell: Arc<Bell>,
     stop: Arc<AtomicBool>,
     frame: Vec<u8>,
+    repeats: log::Repeats,
+    /// The log has the reason why there are no frames now.
+    told: bool,
 }
 
 impl Reader {
@@ -220,23 +231,21 @@ impl Reader {
             slot.problem.take().is_some()
         };
         self.bell.ring();
-        if healed {
+        if healed && std::mem::take(&mut self.told) {
             log::info(format_args!("{} camera: frames again", self.name));
         }
     }
 
-    /// Notes an error, and logs it unless it is the one that was logged last.
-    fn report(&self, error: &SensorError) {
-        let new = {
+    /// Notes an error, and logs it unless the log has one of its kind.
+    fn report(&mut self, error: &SensorError) {
+        {
             let mut slot = self.slot();
             slot.errors = slot.errors.saturating_add(1);
             slot.connected &= !error.closed;
-            slot.problem.replace(error.message.clone()).as_ref() != Some(&error.message)
-        };
-        self.bell.ring();
-        if new {
-            log::warn(format_args!("{} camera: {error}", self.name));
+            slot.problem = Some(error.message.clone());
         }
+        self.bell.ring();
+        self.told |= self.repeats.warn(format_args!("{} camera: {error}", self.name));
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {

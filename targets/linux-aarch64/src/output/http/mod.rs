@@ -77,12 +77,13 @@ impl Server {
 
     fn serve(&self, hub: &Arc<Hub>, board: &Arc<Board>) {
         let open = Arc::new(AtomicUsize::new(0));
+        let mut repeats = log::Repeats::default();
         loop {
             let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(e) => {
                     // Out of file descriptors, mostly: connections that end will free some.
-                    log::warn(format_args!("cannot accept a connection: {e}"));
+                    repeats.warn(format_args!("cannot accept a connection: {e}"));
                     thread::sleep(Duration::from_millis(200));
                     continue;
                 }
@@ -95,7 +96,7 @@ impl Server {
                 let _ = talk(&stream, &context, &place);
             });
             if let Err(e) = spawned {
-                log::warn(format_args!("cannot start a thread for a connection: {e}"));
+                repeats.warn(format_args!("cannot start a thread for a connection: {e}"));
             }
         }
     }
