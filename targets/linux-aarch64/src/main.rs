@@ -143,7 +143,8 @@ fn run(path: &Path) -> Result<(), StartError> {
     end.map_err(|source| StartError::Setup { path: path.to_path_buf(), source })
 }
 
-/// Says what is in order and what is not. A camera that is not there is no error: the daemon would wait for it.
+/// Says what is in order and what is not. A camera that is not there is no error: the daemon would wait for it. Neither is
+/// one that is in use, nor the port: a configuration is checked while the daemon runs, to be started again with it.
 fn check(path: &Path) -> Result<(), StartError> {
     let Loaded { config, equipment, visible, infrared } = Loaded::new(path)?;
     println!("ok       configuration {}", path.display());
@@ -151,12 +152,19 @@ fn check(path: &Path) -> Result<(), StartError> {
     for (name, outcome) in [("visible", visible.open().map(drop)), ("infrared", infrared.open().map(drop))] {
         match outcome {
             Ok(()) => println!("ok       {name} camera"),
+            Err(e) if e.is_busy() => println!("busy     {name} camera {BY_US}: {e}"),
             Err(e) => println!("waiting  {name} camera: {e}"),
         }
     }
     if let Some(address) = config.http {
-        Server::bind(address).map_err(|source| StartError::Http { path: path.to_path_buf(), source })?;
-        println!("ok       preview at http://{address}/");
+        match Server::bind(address) {
+            Ok(_) => println!("ok       preview at http://{address}/"),
+            Err(e) if e.is_busy() => println!("busy     preview {BY_US}: {e}"),
+            Err(source) => return Err(StartError::Http { path: path.to_path_buf(), source }),
+        }
     }
     Ok(())
 }
+
+/// Why something is busy when all is well.
+const BY_US: &str = "(is fusionproxyd running?)";

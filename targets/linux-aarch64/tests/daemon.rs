@@ -337,6 +337,22 @@ fn check_says_what_is_in_order() {
 }
 
 #[test]
+fn check_finds_nothing_wrong_while_the_daemon_runs() {
+    let bench = Bench::new();
+    let daemon = Running::start(&bench.config(|c| c));
+    let port = daemon.address.port();
+    let here = |c: String| c.replace(":0'", &format!(":{port}'"));
+    let output = bench.check(here);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("ok       infrared camera\n"), "{text}");
+    assert!(text.contains("busy     preview (is fusionproxyd running?): "), "{text}");
+    assert!(text.contains(&format!("port {port} is in use")), "{text}");
+    // A second daemon is refused all the same.
+    bench.refusal(1, here);
+}
+
+#[test]
 fn what_cannot_work_is_refused_with_the_remedy() {
     let bench = Bench::new();
     let says = |code, change: &dyn Fn(String) -> String, words: &[&str]| {

@@ -9,6 +9,11 @@ use super::SensorError;
 /// Why `path` could not be opened, and what helps; `what` is the device that is expected there.
 pub(super) fn explain(path: &Path, what: &str, error: &io::Error) -> SensorError {
     let path_text = path.display();
+    if error.kind() == io::ErrorKind::ResourceBusy {
+        return SensorError::busy(format!(
+            "{path_text} is in use by another program: end that one (`fuser -v {path_text}` names it)"
+        ));
+    }
     SensorError::closed(match error.kind() {
         io::ErrorKind::NotFound => {
             format!("{path_text} is not there: plug the {what} in, or correct the path; waiting for it")
@@ -20,11 +25,6 @@ pub(super) fn explain(path: &Path, what: &str, error: &io::Error) -> SensorError
             ),
             None => format!("no permission to open {path_text}: run the daemon as a user that may"),
         },
-        io::ErrorKind::ResourceBusy => {
-            format!(
-                "{path_text} is in use by another program: end that one (`fuser -v {path_text}` names it)"
-            )
-        }
         _ => format!("cannot open {path_text} as {what}: {error}"),
     })
 }
@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn each_obstacle_comes_with_its_remedy() {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        let says = |kind| explain(file.path(), "camera", &io::Error::from(kind)).to_string();
+        let explained = |kind: io::ErrorKind| explain(file.path(), "camera", &io::Error::from(kind));
+        let says = |kind| explained(kind).to_string();
         let permission = says(io::ErrorKind::PermissionDenied);
         let id = file.path().metadata().expect("data").gid();
         let group = group(file.path()).expect("a group");
@@ -60,5 +61,7 @@ mod tests {
                 .ends_with("is not there: plug the camera in, or correct the path; waiting for it")
         );
         assert!(says(io::ErrorKind::ResourceBusy).contains("in use by another program"));
+        assert!(explained(io::ErrorKind::ResourceBusy).is_busy());
+        assert!(!explained(io::ErrorKind::NotFound).is_busy());
     }
 }

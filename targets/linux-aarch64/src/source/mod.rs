@@ -34,17 +34,29 @@ pub(crate) struct SensorError {
     message: String,
     /// The sensor must be opened again.
     closed: bool,
+    /// Another program has the sensor.
+    busy: bool,
 }
 
 impl SensorError {
     /// The connection is lost.
     fn closed(message: String) -> Self {
-        Self { message, closed: true }
+        Self { message, closed: true, busy: false }
+    }
+
+    /// Another program has the sensor, which for a check may be the daemon itself.
+    fn busy(message: String) -> Self {
+        Self { message, closed: true, busy: true }
     }
 
     /// Something went wrong that the driver recovers from by itself.
     fn passing(message: String) -> Self {
-        Self { message, closed: false }
+        Self { message, closed: false, busy: false }
+    }
+
+    /// Whether another program has the sensor.
+    pub(crate) const fn is_busy(&self) -> bool {
+        self.busy
     }
 }
 

@@ -139,16 +139,8 @@ enum Pixels {
 fn open(path: &Path, ask: &Ask, pixels: Pixels) -> Result<Box<dyn Session>, SensorError> {
     let place = path.display();
     let device = Device::with_path(path).map_err(|e| explain(path, "camera", &e))?;
-    let no_camera = |e: io::Error| {
-        SensorError::closed(format!(
-            "{place} gives no video ({e}): name a capture node, `v4l2-ctl --list-devices` lists them"
-        ))
-    };
     let wanted = Format::new(ask.width as u32, ask.height as u32, ask.code);
-    let got = device.set_format(&wanted).map_err(|e| match e.raw_os_error() {
-        Some(code) if code == Errno::BUSY.raw_os_error() => explain(path, "camera", &e),
-        _ => no_camera(e),
-    })?;
+    let got = device.set_format(&wanted).map_err(|e| no_video(path, &e))?;
     if (got.width, got.height, got.fourcc) != (wanted.width, wanted.height, wanted.fourcc) {
         let formats = device.enum_formats().unwrap_or_default();
         let codes: Vec<String> = formats.iter().map(|f| f.fourcc.to_string().trim().to_owned()).collect();
@@ -166,7 +158,8 @@ fn open(path: &Path, ask: &Ask, pixels: Pixels) -> Result<Box<dyn Session>, Sens
     }
     // Not every camera lets its rate be set, and some round it.
     let _ = device.set_params(&Parameters::with_fps(ask.rate));
-    let mut stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS).map_err(no_camera)?;
+    let mut stream =
+        Stream::with_buffers(&device, Type::VideoCapture, BUFFERS).map_err(|e| no_video(path, &e))?;
     stream.set_timeout(WAIT);
     Ok(Box::new(CameraSession {
         place: place.to_string(),
@@ -175,6 +168,17 @@ fn open(path: &Path, ask: &Ask, pixels: Pixels) -> Result<Box<dyn Session>, Sens
         pixels,
         first: None,
     }))
+}
+
+/// Why a node that could be opened gives no video: who has a camera already shows by its format or by its buffers.
+fn no_video(path: &Path, error: &io::Error) -> SensorError {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy => explain(path, "camera", error),
+        _ => SensorError::closed(format!(
+            "{} gives no video ({error}): name a capture node, `v4l2-ctl --list-devices` lists them",
+            path.display()
+        )),
+    }
 }
 
 struct CameraSession {
@@ -269,6 +273,17 @@ fn unpack_jpeg(data: &[u8], size: (usize, usize), frame: &mut [u8]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_camera_that_another_program_has_is_busy() {
+        let refused = |code: Errno| {
+            no_video(Path::new("/dev/video7"), &io::Error::from_raw_os_error(code.raw_os_error()))
+        };
+        assert!(refused(Errno::BUSY).is_busy());
+        assert!(refused(Errno::BUSY).to_string().contains("`fuser -v /dev/video7` names it"));
+        assert!(!refused(Errno::NOTTY).is_busy());
+        assert!(refused(Errno::NOTTY).to_string().starts_with("/dev/video7 gives no video"));
+    }
 
     #[test]
     fn padded_rows_are_packed_and_short_buffers_refused() {

@@ -30,6 +30,13 @@ pub(crate) struct HttpError {
     source: io::Error,
 }
 
+impl HttpError {
+    /// Whether another program has the port.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 fn remedy(error: &io::Error, address: SocketAddr) -> String {
     let port = address.port();
     match error.kind() {
