@@ -1,7 +1,7 @@
 //! The daemon as its users meet it: started with a configuration, asked over HTTP, told to stop; and what it says about
 //! everything that can be wrong before it starts.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -218,6 +218,77 @@ fn clients_that_take_nothing_hold_up_nobody() {
     drop(idle);
     let before = daemon.wait_for(|_| true)["frames"].as_u64();
     daemon.wait_for(|s| s["frames"].as_u64() > before.map(|n| n + 10));
+}
+
+/// Number of the next picture of a stream.
+fn next_number(stream: &mut impl BufRead) -> u64 {
+    let (mut line, mut number, mut length) = (String::new(), None, 0);
+    loop {
+        line.clear();
+        assert!(stream.read_line(&mut line).expect("reads") > 0, "the stream ended");
+        match (line.trim_end().split_once(": "), number) {
+            (Some(("Content-Length", value)), _) => length = value.parse().expect("a length"),
+            (Some(("X-Frame", value)), _) => number = Some(value.parse().expect("a number")),
+            (None, Some(number)) if line.trim_end().is_empty() => {
+                let mut jpeg = vec![0; length];
+                stream.read_exact(&mut jpeg).expect("a picture");
+                return number;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_stream_stays_open_while_there_are_no_frames() {
+    let bench = Bench::new();
+    let (visible, thermal) = (bench.path().join("visible"), bench.path().join("thermal"));
+    std::fs::create_dir(&thermal).expect("a folder");
+    for i in 0..2 {
+        std::fs::copy(bench.path().join("thermal.png"), thermal.join(format!("{i}.png"))).expect("copied");
+    }
+    let daemon = Running::start(&bench.config(|c| c.replace("thermal.png", "thermal")));
+    daemon.wait_for(both_ok);
+    let mut stream = BufReader::new(daemon.connect("/stream.mjpg", &daemon.address.to_string()));
+    next_number(&mut stream);
+    // Both cameras go: the last picture comes again and again.
+    let away = [&visible, &thermal].map(|folder| (folder, folder.with_extension("away")));
+    for (folder, away) in &away {
+        std::fs::rename(folder, away).expect("renamed");
+    }
+    let mut last = 0;
+    let mut again = 0;
+    while again < 2 {
+        let number = next_number(&mut stream);
+        again = if number == last { again + 1 } else { 0 };
+        last = number;
+    }
+    // A page that is opened now shows it, too.
+    let mut late = BufReader::new(daemon.connect("/stream.mjpg", &daemon.address.to_string()));
+    assert_eq!(next_number(&mut late), last);
+    // And they come back.
+    for (folder, away) in &away {
+        std::fs::rename(away, folder).expect("renamed");
+    }
+    while next_number(&mut stream) == last {}
+}
+
+#[test]
+fn a_stream_begins_with_a_picture_or_with_an_error() {
+    let bench = Bench::new();
+    let config = bench.config(|c| {
+        let (head, rest) = c.split_once("[visible]").expect("a section");
+        let (_, output) = rest.split_once("[output.http]").expect("a section");
+        format!(
+            "{head}[visible]\nsource = 'v4l2'\ndevice = '/dev/none0'\n\
+             [infrared]\nsource = 'v4l2'\ndevice = '/dev/none1'\n[output.http]{output}"
+        )
+    });
+    let daemon = Running::start(&config);
+    // To an error a browser answers by asking again, to an empty stream it may not.
+    let (head, body) = daemon.get("/stream.mjpg");
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    assert!(String::from_utf8_lossy(&body).contains("/status.json says"), "{head}");
 }
 
 #[test]

@@ -14,10 +14,9 @@ use crate::picture::Picture;
 const PAGE: &str = include_str!("page.html");
 /// Between the pictures of a stream.
 const BOUNDARY: &str = "fusionproxy-frame";
-/// A stream without pictures for so long ends; browsers ask again.
-const DRY: Duration = Duration::from_secs(30);
-/// Wait for the first frame of a stopped camera.
-const FIRST: Duration = Duration::from_secs(2);
+/// Longest wait for a frame. A stream then shows the last one again: browsers take the end of a stream for the end of the
+/// picture, and a client that has gone is noticed when it is sent something.
+const DRY: Duration = Duration::from_secs(2);
 
 /// Answers a request for `path`.
 pub(super) fn answer(stream: &TcpStream, path: &str, context: &Context) -> io::Result<()> {
@@ -65,7 +64,7 @@ fn no_frame(stream: &TcpStream) -> io::Result<()> {
 }
 
 fn newest(context: &Context) -> Option<Arc<Picture>> {
-    context.hub.newer(0, FIRST)
+    context.hub.newer(0, DRY)
 }
 
 /// Header fields that tell which frame an answer shows.
@@ -102,14 +101,14 @@ fn send(mut stream: &TcpStream, code: u16, content_type: &str, fields: &str, bod
     stream.flush()
 }
 
-/// Picture after picture, each as soon as the client has taken the one before.
+/// Picture after picture, each as soon as the client has taken the one before; it ends when the client or the daemon does.
 fn mjpeg(mut stream: &TcpStream, context: &Context) -> io::Result<()> {
+    // A stream that begins without a picture is nothing that a browser would ask for again.
+    let Some(mut picture) = newest(context) else { return no_frame(stream) };
     let content_type = format!("multipart/x-mixed-replace; boundary={BOUNDARY}");
     stream.write_all(head(200, &content_type, "").as_bytes())?;
     stream.write_all(b"\r\n")?;
-    let mut seen = 0;
-    while let Some(picture) = context.hub.newer(seen, DRY) {
-        seen = picture.number;
+    loop {
         let jpeg = picture.jpeg().map_err(io::Error::other)?;
         let part = format!(
             "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n{}\r\n",
@@ -119,6 +118,8 @@ fn mjpeg(mut stream: &TcpStream, context: &Context) -> io::Result<()> {
         stream.write_all(part.as_bytes())?;
         stream.write_all(jpeg)?;
         stream.write_all(b"\r\n")?;
+        if let Some(newer) = context.hub.newer(picture.number, DRY) {
+            picture = newer;
+        }
     }
-    Ok(())
 }
