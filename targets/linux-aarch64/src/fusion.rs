@@ -15,6 +15,7 @@ use crate::clock::now_us;
 use crate::config::Config;
 use crate::equipment::{Equipment, SetupError};
 use crate::log;
+use crate::output::pairs::Recorder;
 use crate::picture::{Hub, Press};
 use crate::report::Board;
 use crate::service::Watchdog;
@@ -41,6 +42,7 @@ pub(crate) fn run(
     equipment: &Equipment,
     config: &Config,
     sensors: Sensors,
+    mut recorder: Option<Recorder>,
     (hub, board): (&Hub, &Board),
     bell: &Bell,
     stop: &AtomicBool,
@@ -72,6 +74,9 @@ pub(crate) fn run(
         // Frames count; the sensors' threads have logged their errors.
         rig.poll(now_us());
         let outcome = rig.fuse(now_us(), |pair, _| {
+            if let Some(recorder) = &mut recorder {
+                recorder.offer(&pair);
+            }
             let start = Instant::now();
             let status = StatusWord::pack(&pair.status);
             let printed = press.print(hub, status, |rgb| picture(&mut fuser, &pair, rgb, (width, height)));

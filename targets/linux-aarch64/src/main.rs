@@ -28,6 +28,7 @@ use fusionproxy_board::source::Layout;
 use fusionproxy_core::frame::{InfraredFormat, VisibleFormat};
 use output::FolderError;
 use output::http::{HttpError, Server};
+use output::pairs::Recorder;
 use picture::Hub;
 use report::Board;
 use source::{Bell, FilesError, Sensor};
@@ -132,13 +133,15 @@ fn run(path: &Path) -> Result<(), StartError> {
     if let Some(device) = config.loopback.take() {
         output::loopback::start(device, (width, height), Arc::clone(&hub))?;
     }
+    let recorder = config.pairs.as_ref().map(|pairs| Recorder::start(pairs, config.tolerance_us)).transpose();
+    let recorder = recorder.map_err(|source| StartError::Folder { path: path.to_path_buf(), source })?;
     let sensors = Sensors {
         visible: source::start("visible", visible, Arc::clone(&bell), Arc::clone(&stop))?,
         infrared: source::start("infrared", infrared, Arc::clone(&bell), Arc::clone(&stop))?,
         policy,
     };
     service::ready();
-    let end = fusion::run(&equipment, &config, sensors, (&hub, &board), &bell, &stop);
+    let end = fusion::run(&equipment, &config, sensors, recorder, (&hub, &board), &bell, &stop);
     service::stopping();
     end.map_err(|source| StartError::Setup { path: path.to_path_buf(), source })
 }

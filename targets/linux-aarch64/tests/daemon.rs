@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use image::{GrayImage, Luma, RgbImage};
+use image::{GrayImage, ImageBuffer, Luma, RgbImage};
 use tempfile::TempDir;
 
 const SIZE: (u32, u32) = (160, 120);
@@ -363,6 +363,39 @@ fn frames_are_written_and_old_ones_removed() {
     }
 }
 
+/// Names of the pictures in a folder, in order.
+fn picture_names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").file_name());
+    let mut names: Vec<String> =
+        entries.filter_map(|name| name.into_string().ok().filter(|n| n.ends_with(".png"))).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn pairs_are_recorded_for_calibration() {
+    let bench = Bench::new();
+    let thermal = ImageBuffer::from_fn(80, 60, |x, y| Luma([20_000u16 + x as u16 * 300 + y as u16]));
+    thermal.save(bench.path().join("thermal.png")).expect("saved");
+    let config = bench.config(|c| c + "[output.pairs]\nfolder = 'pairs'\nevery = 2\nkeep = 3\n");
+    let daemon = Running::start(&config);
+    let (vis, ir) = (bench.path().join("pairs/vis"), bench.path().join("pairs/ir"));
+    daemon.wait_for(|s| s["frames"].as_u64() > Some(20) && picture_names(&ir).len() == 3);
+    drop(daemon);
+    let names: Vec<String> =
+        picture_names(&vis).into_iter().filter(|name| picture_names(&ir).contains(name)).collect();
+    // The end may have come between the two halves of one.
+    assert!((2..=3).contains(&names.len()), "{names:?}");
+    for name in names {
+        let visible = image::open(vis.join(&name)).expect("a picture").into_rgb8();
+        let frame = visible.get_pixel(0, 0)[2] / 80;
+        let shown = image::open(bench.path().join(format!("visible/{frame}.png"))).expect("a picture");
+        assert_eq!(visible, shown.into_rgb8());
+        let infrared = image::open(ir.join(&name)).expect("a picture");
+        assert_eq!(infrared.as_luma16(), Some(&thermal));
+    }
+}
+
 #[test]
 fn a_full_disk_leaves_no_leftovers() {
     let bench = Bench::new();
@@ -464,6 +497,11 @@ fn what_cannot_work_is_refused_with_the_remedy() {
         1,
         &|c| c + "[output.frames]\nfolder = 'thermal.png/out'\n",
         &["[output.frames] `folder`: cannot write"],
+    );
+    says(
+        1,
+        &|c| c + "[output.pairs]\nfolder = 'thermal.png/out'\n",
+        &["[output.pairs] `folder`: cannot write"],
     );
 }
 

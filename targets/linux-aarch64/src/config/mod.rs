@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) loopback: Option<PathBuf>,
     /// Frame files, if they are written.
     pub(crate) frames: Option<Frames>,
+    /// Files of raw pairs, if they are written.
+    pub(crate) pairs: Option<Pairs>,
 }
 
 /// Which network.
@@ -57,7 +59,7 @@ pub(crate) enum ModelChoice {
 }
 
 /// Frames as files.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Frames {
     /// Where.
     pub(crate) folder: PathBuf,
@@ -66,6 +68,17 @@ pub(crate) struct Frames {
     /// One of so many frames is written.
     pub(crate) every: u64,
     /// So many files stay; older ones are removed.
+    pub(crate) keep: usize,
+}
+
+/// Raw pairs as files.
+#[derive(Debug)]
+pub(crate) struct Pairs {
+    /// Where; the bands have a folder each in it.
+    pub(crate) folder: PathBuf,
+    /// One of so many pairs of one moment is written.
+    pub(crate) every: u64,
+    /// So many pairs stay; older ones are removed.
     pub(crate) keep: usize,
 }
 
@@ -106,7 +119,7 @@ impl Config {
             Some(section) => gain(section)?,
             None => GainSettings::DEFAULT,
         };
-        let (mut http, mut loopback, mut frames) = (Some(HTTP), None, None);
+        let (mut http, mut loopback, mut frames, mut pairs) = (Some(HTTP), None, None, None);
         let mut jpeg_quality = 85;
         if let Some(mut output) = top.section("output")? {
             if let Some(quality) = output.number("jpeg_quality", 1..=100)? {
@@ -121,6 +134,9 @@ impl Config {
             }
             if let Some(section) = output.section("frames")? {
                 frames = Some(Frames::read(section)?);
+            }
+            if let Some(section) = output.section("pairs")? {
+                pairs = Some(Pairs::read(section)?);
             }
             output.finish()?;
         }
@@ -137,6 +153,7 @@ impl Config {
             jpeg_quality,
             loopback,
             frames,
+            pairs,
         })
     }
 }
@@ -196,6 +213,18 @@ impl Frames {
         };
         section.finish()?;
         Ok(frames)
+    }
+}
+
+impl Pairs {
+    fn read(mut section: Section<'_, '_>) -> Result<Self, ConfigError> {
+        let pairs = Self {
+            folder: section.required_path("folder", "folder = \"/var/lib/fusionproxy/pairs\"")?,
+            every: section.number("every", 1..=1_000_000)?.unwrap_or(10),
+            keep: section.number("keep", 1..=1_000_000)?.unwrap_or(100) as usize,
+        };
+        section.finish()?;
+        Ok(pairs)
     }
 }
 

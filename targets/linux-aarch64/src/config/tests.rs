@@ -31,6 +31,7 @@ fn the_least_configuration_has_the_documented_defaults() {
     assert_eq!(config.http, Some("127.0.0.1:8437".parse().expect("an address")));
     assert_eq!((config.jpeg_quality, config.tolerance_us), (85, 60_000));
     assert!(config.loopback.is_none() && config.frames.is_none() && config.calibration.is_none());
+    assert!(config.pairs.is_none());
     let Visible::V4l2(visible) = config.visible else { panic!("{:?}", config.visible) };
     assert_eq!((visible.size, visible.format, visible.rate), ((640, 480), V4l2Format::Yuyv, 30));
     let Infrared::Lepton(lepton) = config.infrared else { panic!("{:?}", config.infrared) };
@@ -77,7 +78,11 @@ fn every_key_is_read() {
          folder = 'out'
          format = 'jpeg'
          every = 9
-         keep = 3",
+         keep = 3
+         [output.pairs]
+         folder = 'pairs'
+         every = 2
+         keep = 7",
     )
     .expect("valid");
     // Relative paths start at the file's folder.
@@ -92,6 +97,8 @@ fn every_key_is_read() {
     assert_eq!((config.gain.curve, config.gain.min_span), (Curve::Linear, 64));
     let frames = config.frames.expect("frames");
     assert_eq!((frames.format, frames.every, frames.keep), (FrameFormat::Jpeg, 9, 3));
+    let pairs = config.pairs.expect("pairs");
+    assert_eq!((pairs.folder, pairs.every, pairs.keep), ("/etc/fusionproxy/pairs".into(), 2, 7));
 }
 
 #[test]
@@ -113,6 +120,10 @@ fn unknown_keys_and_words_are_refused_with_the_nearest() {
     assert!(
         error(&format!("{LEAST}[output.htp]"))
             .contains(":9: [output] has no key `htp`, did you mean `http`?")
+    );
+    assert_eq!(
+        error(&format!("{LEAST}[output.pairs]\nformat = 'png'\nfolder = 'x'")),
+        ":10: [output.pairs] has no key `format`; it has folder, every, keep"
     );
     // Nothing near: no guess.
     assert!(error(&with("brightness = 1")).starts_with(":5: [visible] has no key `brightness`; it has"));
@@ -168,6 +179,10 @@ fn missing_keys_are_named_with_an_example() {
     assert_eq!(
         error(&LEAST.replace("device =", "#")),
         ":2: [visible] needs `device`: add `device = \"/dev/video0\"`"
+    );
+    assert_eq!(
+        error(&format!("{LEAST}[output.pairs]")),
+        ":9: [output.pairs] needs `folder`: add `folder = \"/var/lib/fusionproxy/pairs\"`"
     );
     assert!(error(&LEAST.replace("source = 'lepton'", "")).contains("with one of lepton, v4l2, files"));
 }

@@ -68,6 +68,14 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes the newest file again.
+    pub(super) fn take_back(&mut self) {
+        if let Some(newest) = self.kept.pop_back() {
+            // What cannot be removed now is removed by a later run, in its turn.
+            let _ = remove(&newest);
+        }
+    }
+
     /// The name must not stand for the file before the disk has its bytes: power may fail at any time.
     fn write_partial(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = File::create(&self.partial)?;
@@ -135,5 +143,7 @@ mod tests {
         folder.write("frame-4.png", b"new").expect("written");
         assert_eq!(names(place.path()), ["frame-2.png", "frame-4.png", "notes.partial", "x.png"]);
         assert_eq!(fs::read(place.path().join("frame-4.png")).expect("there"), b"new");
+        folder.take_back();
+        assert_eq!(names(place.path()), ["frame-2.png", "notes.partial", "x.png"]);
     }
 }

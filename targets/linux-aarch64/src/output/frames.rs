@@ -12,11 +12,11 @@ use crate::picture::{Hub, Picture};
 
 /// Starts writing.
 pub(crate) fn start(config: Frames, hub: Arc<Hub>) -> Result<(), FolderError> {
-    let at = |source| FolderError { section: "frames", folder: config.folder.clone(), source };
-    let folder =
-        Folder::open(config.folder.clone(), "frame", ending(config.format), config.keep).map_err(at)?;
+    let place = config.folder.clone();
+    let at = |source| FolderError { section: "frames", folder: place.clone(), source };
+    let folder = Folder::open(place.clone(), "frame", ending(config.format), config.keep).map_err(at)?;
     let thread = thread::Builder::new().name("frames".to_owned());
-    let writer = Writer { folder, config: config.clone() };
+    let writer = Writer { folder, config };
     thread.spawn(move || writer.run(&hub)).map_err(at)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ pub(crate) mod frames;
 pub(crate) mod http;
 pub(crate) mod loopback;
 mod metrics;
+pub(crate) mod pairs;
 
 use std::io;
 
