@@ -143,6 +143,8 @@ impl core::error::Error for ShortBuffer {}
 ///   content is undefined. After a frame, the next call may be lent another buffer, and starts to overwrite it.
 /// - An error reports one event. The source stays usable and recovers by itself: keep polling. Errors that will not go
 ///   away, such as a wrong sensor on the bus, repeat at the driver's back-off.
+/// - A transfer on a bus that somebody holds low must fail within about 10 ms: that is a setting of the HAL, whose usual
+///   limit of a second would stop every other sensor.
 /// - `now_us` is a monotonic clock in µs that all sources of a rig share; it must not run backwards.
 pub trait FrameSource {
     /// Pixel format of this band.

@@ -75,6 +75,7 @@ fn recovers_from_every_fault_within_two_seconds() {
     for (fault, lasts_us) in [
         (ArduCamFault::Nack(1), 0),
         (ArduCamFault::Nack(20), 0),
+        (ArduCamFault::HeldBus { us: 400_000, timeout_us: 10_000 }, 400_000),
         (ArduCamFault::SpiErrors(1), 0),
         (ArduCamFault::SpiErrors(12), 0),
         (ArduCamFault::ShortCaptures(1), 0),
@@ -99,7 +100,7 @@ fn recovers_from_every_fault_within_two_seconds() {
         let rose = |get: fn(Counters) -> u32| get(after) > get(before);
         assert!(
             match fault {
-                ArduCamFault::Nack(_) => rose(|c| c.i2c_errors),
+                ArduCamFault::Nack(_) | ArduCamFault::HeldBus { .. } => rose(|c| c.i2c_errors),
                 ArduCamFault::SpiErrors(_) => rose(|c| c.spi_errors),
                 ArduCamFault::ShortCaptures(_) => rose(|c| c.wrong_lengths),
                 ArduCamFault::Hang(_) => rose(|c| c.timeouts),

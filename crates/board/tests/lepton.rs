@@ -133,6 +133,7 @@ fn recovers_from_every_fault_within_two_seconds() {
         (LeptonFault::Late(60_000), 60_000),
         (LeptonFault::Late(900_000), 900_000),
         (LeptonFault::Nack(5), 0),
+        (LeptonFault::HeldBus { us: 500_000, timeout_us: 10_000 }, 500_000),
         (LeptonFault::SpiErrors(3), 0),
         (LeptonFault::SpiErrors(200), 0),
         (LeptonFault::Ffc, 700_000),
@@ -146,7 +147,7 @@ fn recovers_from_every_fault_within_two_seconds() {
             run(&mut driver, &clock, 2_000_000);
             let before = driver.counters();
             sim.inject(fault);
-            if matches!(fault, LeptonFault::Nack(_)) {
+            if matches!(fault, LeptonFault::Nack(_) | LeptonFault::HeldBus { .. }) {
                 // Nothing runs over CCI while telemetry tells the state; a command must live through it.
                 driver.run_ffc(clock.now_us()).unwrap();
             }
@@ -164,6 +165,7 @@ fn recovers_from_every_fault_within_two_seconds() {
                 // A delay shorter than the limits only moves the frames.
                 LeptonFault::Late(us) => us < 100_000 || a.resyncs > b.resyncs,
                 LeptonFault::Nack(_) => after.i2c_errors >= before.i2c_errors + 5,
+                LeptonFault::HeldBus { .. } => after.i2c_errors > before.i2c_errors,
                 LeptonFault::SpiErrors(_) => after.spi_errors > before.spi_errors,
                 LeptonFault::Ffc => after.ffc_frames > before.ffc_frames,
                 LeptonFault::Stuck(_) => true,
@@ -273,41 +275,42 @@ fn a_short_buffer_is_refused_by_name() {
     assert_eq!(error.to_string(), "frame buffer holds 100 bytes, but a frame takes 38400: lend a larger one");
 }
 
+/// A blocking bus as an asynchronous one that is always done at once.
+struct Now<T>(T);
+impl<T: embedded_hal::spi::ErrorType> embedded_hal::spi::ErrorType for Now<T> {
+    type Error = T::Error;
+}
+impl<T: embedded_hal::spi::SpiDevice> embedded_hal_async::spi::SpiDevice for Now<T> {
+    async fn transaction(
+        &mut self,
+        ops: &mut [embedded_hal::spi::Operation<'_, u8>],
+    ) -> Result<(), T::Error> {
+        self.0.transaction(ops)
+    }
+}
+struct NowI2c<T>(T);
+impl<T: embedded_hal::i2c::ErrorType> embedded_hal::i2c::ErrorType for NowI2c<T> {
+    type Error = T::Error;
+}
+impl<T: embedded_hal::i2c::I2c> embedded_hal_async::i2c::I2c for NowI2c<T> {
+    async fn transaction(
+        &mut self,
+        address: u8,
+        ops: &mut [embedded_hal::i2c::Operation<'_>],
+    ) -> Result<(), T::Error> {
+        self.0.transaction(address, ops)
+    }
+}
+fn ready<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(out) => out,
+        Poll::Pending => panic!("simulated buses never wait"),
+    }
+}
+
 /// The asynchronous driver is the same machine: the same frames at the same times.
 #[test]
 fn asynchronous_driver_gives_the_same_frames() {
-    struct Now<T>(T);
-    impl<T: embedded_hal::spi::ErrorType> embedded_hal::spi::ErrorType for Now<T> {
-        type Error = T::Error;
-    }
-    impl<T: embedded_hal::spi::SpiDevice> embedded_hal_async::spi::SpiDevice for Now<T> {
-        async fn transaction(
-            &mut self,
-            ops: &mut [embedded_hal::spi::Operation<'_, u8>],
-        ) -> Result<(), T::Error> {
-            self.0.transaction(ops)
-        }
-    }
-    struct NowI2c<T>(T);
-    impl<T: embedded_hal::i2c::ErrorType> embedded_hal::i2c::ErrorType for NowI2c<T> {
-        type Error = T::Error;
-    }
-    impl<T: embedded_hal::i2c::I2c> embedded_hal_async::i2c::I2c for NowI2c<T> {
-        async fn transaction(
-            &mut self,
-            address: u8,
-            ops: &mut [embedded_hal::i2c::Operation<'_>],
-        ) -> Result<(), T::Error> {
-            self.0.transaction(address, ops)
-        }
-    }
-    fn ready<F: Future>(future: F) -> F::Output {
-        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(out) => out,
-            Poll::Pending => panic!("simulated buses never wait"),
-        }
-    }
-
     let settings = Settings::new(Model::Lepton3);
     let clock = VirtualClock::new();
     let sim = LeptonSim::new(&clock, Model::Lepton3, RadiometricCapability::None, warm_body, 9);
@@ -320,10 +323,34 @@ fn asynchronous_driver_gives_the_same_frames() {
     let mut buffer = vec![0; driver.layout().bytes()];
     let mut frames = Vec::new();
     while clock.now_us() < 3_000_000 {
-        if let Ok(Step::Frame(info)) = ready(driver.poll(&mut buffer, clock.now_us())) {
+        if let Ok(Step::Frame(info)) = ready(driver.poll(&mut buffer, || clock.now_us())) {
             frames.push((clock.now_us(), info, buffer.clone()));
         }
         clock.advance_us(1000);
     }
     assert!(!frames.is_empty() && frames == expected.frames);
+}
+
+/// A bus that is held must be left alone for a while after each try, however long the try took: while it hangs, nothing else
+/// runs on the core.
+#[test]
+fn a_held_bus_is_not_tried_again_at_once() {
+    let clock = VirtualClock::new();
+    let sim = LeptonSim::new(&clock, Model::Lepton3, RadiometricCapability::None, warm_body, 9);
+    let settings = Settings::new(Model::Lepton3);
+    let mut driver = AsyncLepton::<_, _>::new(Now(sim.spi()), NowI2c(sim.i2c()), settings);
+    let mut buffer = vec![0; driver.layout().bytes()];
+    sim.inject(LeptonFault::HeldBus { us: 2_000_000, timeout_us: 50_000 });
+    let mut tries = 0;
+    while clock.now_us() < 2_000_000 {
+        match ready(driver.poll(&mut buffer, || clock.now_us())) {
+            Err(error) => {
+                assert_eq!(error, Error::I2c(BusError::Controller));
+                tries += 1;
+            }
+            Ok(_) => clock.advance_us(1000),
+        }
+    }
+    // 50 ms each, and 20 ms in between.
+    assert!((27..=29).contains(&tries), "{tries} tries in 2 s");
 }

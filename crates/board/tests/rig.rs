@@ -1,8 +1,13 @@
 //! The rig: policy by hand-made frames, and simulated hours of two cameras with faults.
 
-use fusionproxy_board::lepton::Model;
+use fusionproxy_board::camera::Output;
+use fusionproxy_board::camera::arducam::{self, ArduCam};
+use fusionproxy_board::lepton::{self, Lepton, Model};
 use fusionproxy_board::rig::{Pairing, Policy, Rig, Track, Watch, fingerprint};
-use fusionproxy_board::sim::Soak;
+use fusionproxy_board::sim::{
+    ArduCamFault, ArduCamSim, LeptonFault, LeptonSim, RadiometricCapability, Soak, VirtualClock, warm_body,
+    warm_body_visible,
+};
 use fusionproxy_board::source::{FrameSource, Layout};
 use fusionproxy_core::frame::{FrameInfo, InfraredFormat, VisibleFormat};
 use fusionproxy_core::gain::Follow;
@@ -167,7 +172,7 @@ fn frames_that_complete_during_fusion_are_kept_for_the_next_pair() {
             // A slow network on one core.
             for _ in 0..10 {
                 now += 10_000;
-                sensors.poll(now);
+                let _ = sensors.poll(now);
             }
             assert_eq!(before, read());
             assert_eq!(before.0, pair.visible.map(|f| f.info().sequence as u8));
@@ -201,4 +206,53 @@ fn a_simulated_hour_with_random_faults() {
 #[test]
 fn ten_simulated_minutes_of_a_lepton_3() {
     soak(Model::Lepton3, 10, 2);
+}
+
+/// Whoever holds one sensor's control bus costs the other sensor nothing, if the bus gives up in time.
+#[test]
+fn a_held_bus_leaves_the_other_sensor_its_rate() {
+    const HELD_US: u64 = 3_000_000;
+    // Frames of both cameras in 3 s: visible, infrared.
+    let frames = |fault: &dyn Fn(&ArduCamSim<'_, _>, &LeptonSim<'_, _>)| {
+        let clock = VirtualClock::new();
+        let lepton_sim = LeptonSim::new(&clock, Model::Lepton2, RadiometricCapability::None, warm_body, 4);
+        let arducam_sim = ArduCamSim::new(&clock, warm_body_visible, 0, 4);
+        let settings = arducam::Settings { output: Output::Yuyv, size: (80, 60), leading_bytes: 0 };
+        let arducam = ArduCam::new(arducam_sim.spi(), arducam_sim.i2c(), settings).unwrap();
+        let lepton =
+            Lepton::<_, _>::new(lepton_sim.spi(), lepton_sim.i2c(), lepton::Settings::new(Model::Lepton2));
+        let (mut v, mut i) = ([0; 3 * 9600], [0; 3 * 9600]);
+        let mut rig = Rig::new(arducam, lepton, &mut v, &mut i, POLICY).unwrap();
+        let mut live = |until: u64| {
+            while clock.now_us() < until {
+                let _ = rig.poll(clock.now_us());
+                rig.fuse(clock.now_us(), |_, _| ());
+                clock.advance_us(200);
+            }
+            let (v, i) = rig.counters();
+            (v.frames, i.frames)
+        };
+        let before = live(4_000_000);
+        fault(&arducam_sim, &lepton_sim);
+        let after = live(4_000_000 + HELD_US);
+        (after.0 - before.0, after.1 - before.1)
+    };
+    let healthy = frames(&|_, _| ());
+    assert!(healthy.0 >= 20 && healthy.1 >= 25, "{healthy:?}");
+    let held = |timeout_us| {
+        let of_arducam = frames(&|a, _| a.inject(ArduCamFault::HeldBus { us: HELD_US, timeout_us }));
+        let of_lepton = frames(&|_, l| {
+            // Out of step, the camera is set up again over its control bus.
+            l.inject(LeptonFault::Desync(fusionproxy_board::sim::Desync::Discards));
+            l.inject(LeptonFault::HeldBus { us: HELD_US, timeout_us });
+        });
+        (of_arducam, of_lepton)
+    };
+    let (of_arducam, of_lepton) = held(10_000);
+    // Its control bus is asked before each capture; one was under way.
+    assert!(of_arducam.0 <= 1, "{of_arducam:?}");
+    assert!(of_arducam.1 + 1 >= healthy.1, "{of_arducam:?} of {healthy:?}");
+    assert!(of_lepton.0 * 10 >= healthy.0 * 9, "{of_lepton:?} of {healthy:?}");
+    // What a HAL does that waits for a second.
+    assert!(held(1_000_000).0.1 <= 3);
 }

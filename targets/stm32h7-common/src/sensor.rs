@@ -35,7 +35,7 @@ async fn next_frame<S: SpiDevice, I: I2c, const P: usize, const N: usize>(
     slot: &mut Slot<N>,
 ) {
     loop {
-        match camera.poll(slot.bytes(), now_us()).await {
+        match camera.poll(slot.bytes(), now_us).await {
             Ok(Step::Frame(info)) => return slot.complete(info),
             Ok(Step::Idle(until)) => Timer::at(Instant::from_micros(until)).await,
             Err(_) => Timer::after_millis(1).await,

@@ -46,16 +46,21 @@ impl<S, I, const N: usize> AsyncLepton<S, I, N> {
 
 impl<S: SpiDevice, I: I2c, const N: usize> AsyncLepton<S, I, N> {
     /// Does the next piece of work, as [`FrameSource::poll`](crate::source::FrameSource::poll) does, and says until
-    /// when there is nothing to do.
+    /// when there is nothing to do. `now_us` is the clock, which is read again after a transfer: one that hung until the
+    /// bus gave it up must not be tried again at once.
     ///
     /// # Errors
     /// One event of the driver; keep polling.
-    pub async fn poll(&mut self, buffer: &mut [u8], now_us: u64) -> Result<Step, Error<S::Error, I::Error>> {
+    pub async fn poll(
+        &mut self,
+        buffer: &mut [u8],
+        now_us: impl Fn() -> u64,
+    ) -> Result<Step, Error<S::Error, I::Error>> {
         let frame = self.layout().check(buffer)?;
         if let Some(info) = self.machine.take(frame)? {
             return Ok(Step::Frame(info));
         }
-        match self.machine.action(now_us)? {
+        match self.machine.action(now_us())? {
             Action::Idle(until_us) => return Ok(Step::Idle(until_us)),
             Action::Read(bytes) => {
                 let result = self.spi.read(bytes).await;
@@ -67,11 +72,11 @@ impl<S: SpiDevice, I: I2c, const N: usize> AsyncLepton<S, I, N> {
             }
             Action::Transfer(transfer) => {
                 let result = bus::run_async(&mut self.i2c, transfer).await;
-                self.machine.transfer_done(result.is_ok(), now_us)?;
+                self.machine.transfer_done(result.is_ok(), now_us())?;
                 result.map_err(Error::I2c)?;
             }
         }
-        Ok(Step::Idle(now_us))
+        Ok(Step::Idle(now_us()))
     }
 }
 

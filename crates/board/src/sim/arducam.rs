@@ -5,7 +5,7 @@ use core::cell::RefCell;
 use embedded_hal::i2c::{self, I2c};
 use embedded_hal::spi::{self, SpiDevice};
 
-use super::bus::{BusError, I2C_BYTE_NS};
+use super::bus::{BusError, HeldBus, I2C_BYTE_NS};
 use super::clock::VirtualClock;
 use super::rng::noise;
 use super::scene::VisibleScene;
@@ -21,6 +21,13 @@ const SPI_BYTE_NS: u64 = 1_000;
 pub enum ArduCamFault {
     /// The next I²C transfers are not acknowledged.
     Nack(u16),
+    /// Somebody holds the I²C bus for so long, µs: until then, transfers fail after the time that the controller waits.
+    HeldBus {
+        /// How long the bus is held, µs.
+        us: u64,
+        /// How long the controller waits, µs.
+        timeout_us: u64,
+    },
     /// The next SPI transfers fail in the controller.
     SpiErrors(u16),
     /// The next captures hold too few bytes.
@@ -45,6 +52,7 @@ struct Inner {
     done_us: Option<u64>,
     read_at: usize,
     nack: u16,
+    held: HeldBus,
     spi_errors: u16,
     short: u16,
     short_capture: bool,
@@ -105,6 +113,7 @@ impl<'c, S: VisibleScene> ArduCamSim<'c, S> {
             done_us: None,
             read_at: 0,
             nack: 0,
+            held: HeldBus::FREE,
             spi_errors: 0,
             short: 0,
             short_capture: false,
@@ -141,6 +150,7 @@ impl<'c, S: VisibleScene> ArduCamSim<'c, S> {
         let mut inner = self.inner.borrow_mut();
         match fault {
             ArduCamFault::Nack(n) => inner.nack = n,
+            ArduCamFault::HeldBus { us, timeout_us } => inner.held = HeldBus::until(now + us, timeout_us),
             ArduCamFault::SpiErrors(n) => inner.spi_errors = n,
             ArduCamFault::ShortCaptures(n) => inner.short = n,
             ArduCamFault::Late(us) => {
@@ -317,8 +327,9 @@ impl<S> i2c::ErrorType for ArduCamI2c<'_, '_, S> {
 impl<S: VisibleScene> I2c for ArduCamI2c<'_, '_, S> {
     fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), BusError> {
         let clock = self.0.clock;
-        clock.advance_ns(I2C_BYTE_NS);
         let mut inner = self.0.inner.borrow_mut();
+        inner.held.wait(clock)?;
+        clock.advance_ns(I2C_BYTE_NS);
         if address != ov2640::ADDRESS || inner.nack > 0 {
             inner.nack = inner.nack.saturating_sub(1);
             return Err(BusError::Nack);

@@ -110,8 +110,9 @@ impl<S> i2c::ErrorType for LeptonI2c<'_, '_, S> {
 impl<S: ThermalScene> I2c for LeptonI2c<'_, '_, S> {
     fn transaction(&mut self, address: u8, operations: &mut [i2c::Operation<'_>]) -> Result<(), BusError> {
         let clock = self.0.clock;
-        clock.advance_ns(I2C_BYTE_NS);
         let mut inner = self.0.inner.borrow_mut();
+        inner.held.wait(clock)?;
+        clock.advance_ns(I2C_BYTE_NS);
         let now_us = clock.now_us();
         if inner.nack > 0 {
             inner.nack -= 1;

@@ -12,7 +12,7 @@ use embedded_hal::spi::{self, SpiDevice};
 
 pub use control::LeptonI2c;
 
-use super::bus::BusError;
+use super::bus::{BusError, HeldBus};
 use super::clock::VirtualClock;
 use super::rng::{Rng, noise};
 use super::scene::ThermalScene;
@@ -63,6 +63,13 @@ pub enum LeptonFault {
     Late(u64),
     /// The next I²C transfers are not acknowledged.
     Nack(u16),
+    /// Somebody holds the I²C bus for so long, µs: until then, transfers fail after the time that the controller waits.
+    HeldBus {
+        /// How long the bus is held, µs.
+        us: u64,
+        /// How long the controller waits, µs.
+        timeout_us: u64,
+    },
     /// The next SPI transfers fail in the controller.
     SpiErrors(u16),
     /// A flat-field correction begins.
@@ -105,6 +112,7 @@ struct Inner {
     late_until_us: u64,
     late_total_us: u64,
     nack: u16,
+    held: HeldBus,
     spi_errors: u16,
 }
 
@@ -155,6 +163,7 @@ impl<'c, S: ThermalScene> LeptonSim<'c, S> {
             late_until_us: 0,
             late_total_us: 0,
             nack: 0,
+            held: HeldBus::FREE,
             spi_errors: 0,
         };
         inner.start(clock.now_us());
@@ -195,6 +204,7 @@ impl<'c, S: ThermalScene> LeptonSim<'c, S> {
                 inner.late_total_us += us;
             }
             LeptonFault::Nack(n) => inner.nack = n,
+            LeptonFault::HeldBus { us, timeout_us } => inner.held = HeldBus::until(now + us, timeout_us),
             LeptonFault::SpiErrors(n) => inner.spi_errors = n,
             LeptonFault::Ffc => inner.ffc_begin_us = Some(now),
             LeptonFault::Reboot => inner.start(now),
