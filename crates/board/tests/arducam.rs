@@ -221,6 +221,13 @@ fn parallel_cameras_are_set_up_and_told_apart() {
     assert_eq!(error, SetupError::WrongChip { register: 0x300a, found: 0x36, expected: 0x56 });
 
     // The same registers behind the FIFO board.
-    let steps = ov2640::setup(Output::Rgb565, (160, 120)).unwrap();
-    assert!(steps.count() > 190);
+    for (output, mode) in [(Output::Rgb565, 0x08), (Output::Yuyv, 0x00)] {
+        let steps = ov2640::setup(output, (160, 120)).unwrap();
+        assert!(steps.clone().count() > 190);
+        // High byte first: the last value that each register of the order gets.
+        let last =
+            |register| steps.clone().filter(|s| matches!(s, Step::Write(r, _) if *r == register)).last();
+        assert_eq!(last(ov2640::IMAGE_MODE), Some(Step::Write(ov2640::IMAGE_MODE, mode)));
+        assert_eq!(last(0xd7), Some(Step::Write(0xd7, 0x03)));
+    }
 }

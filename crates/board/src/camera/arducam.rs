@@ -239,10 +239,10 @@ impl<S: SpiDevice, I: I2c> ArduCam<S, I> {
             State::Setup(at) => self.setup(at, now_us)?,
             State::Check => {
                 // The set-up ends in the bank of the image processor.
-                let mode = read(&mut self.i2c, ov2640::ADDRESS, ov2640::IMAGE_MODE)
+                let width = read(&mut self.i2c, ov2640::ADDRESS, ov2640::HSIZE8)
                     .map_err(|e| Error::Setup(SetupError::Bus(e)))?;
                 let pattern = self.register(SCRATCH)?;
-                if mode != ov2640::image_mode(self.settings.output) || pattern != PATTERN {
+                if width != ov2640::SVGA_WIDTH || pattern != PATTERN {
                     self.counters.restarts = self.counters.restarts.wrapping_add(1);
                     self.state = State::Reset;
                     return Err(Error::Restarted);

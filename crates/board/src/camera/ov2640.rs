@@ -21,15 +21,21 @@ pub const ZMOH: u8 = 0x5b;
 /// See [`ZMOW`].
 pub const ZMHH: u8 = 0x5c;
 
+/// Image processor: width of the sensor's picture in units of 8 px. [`SVGA_WIDTH`] after the set-up, whatever the output, and
+/// neither 0 nor the full width, which a camera may have after a restart: it tells whether the set-up is still in force.
+pub const HSIZE8: u8 = 0xc0;
+/// 800 px.
+pub const SVGA_WIDTH: u8 = 0x64;
+
 const DSP: u8 = 0;
 const SENSOR: u8 = 1;
 
-/// The value of [`IMAGE_MODE`]. In YUV, bit 0 brings luma first; RGB565 comes high byte first.
+/// The value of [`IMAGE_MODE`]: high byte first. In YUV that is the order Y Cb Y Cr; bit 0 would swap the bytes.
 #[must_use]
-pub const fn image_mode(output: Output) -> u8 {
+const fn image_mode(output: Output) -> u8 {
     match output {
         Output::Rgb565 => 0x08,
-        Output::Yuyv => 0x01,
+        Output::Yuyv => 0x00,
     }
 }
 
@@ -54,8 +60,8 @@ pub fn setup(output: Output, size: (u16, u16)) -> Result<impl Iterator<Item = St
         Step::Write(ZMOH, h as u8),
         Step::Write(ZMHH, (h >> 6 & 4) as u8 | (w >> 8 & 3) as u8),
         Step::Write(IMAGE_MODE, image_mode(output)),
-        // Output of the bytes, by format.
-        Step::Write(0xd7, if matches!(output, Output::Rgb565) { 0x03 } else { 0x01 }),
+        // Undocumented; 0x01 belongs to the swapped order.
+        Step::Write(0xd7, 0x03),
         Step::Write(0xe1, if matches!(output, Output::Rgb565) { 0x77 } else { 0x67 }),
         // RESET off, image processor on.
         Step::Write(0xe0, 0x00),
@@ -120,7 +126,7 @@ const SVGA: [(u8, u8); 43] = [
     // RESET: video port held.
     (0xe0, 0x04),
     // HSIZE8, VSIZE8, SIZEL: the sensor's size in units of 8 px.
-    (0xc0, 0x64), (0xc1, 0x4b), (0x8c, 0x00),
+    (HSIZE8, SVGA_WIDTH), (0xc1, 0x4b), (0x8c, 0x00),
     // HSIZE, VSIZE, offsets: the window in units of 4 px.
     (0x51, 0xc8), (0x52, 0x96), (0x53, 0x00), (0x54, 0x00), (0x55, 0x00), (0x57, 0x00),
     // CTRL2: scaling on; CTRLI: no division before it; clock of the video port.

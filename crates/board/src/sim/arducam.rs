@@ -196,7 +196,7 @@ impl<'c, S: VisibleScene> ArduCamSim<'c, S> {
                 let y = luma(own);
                 let chroma = if pixel.is_multiple_of(2) { (b - y) * 144 } else { (r - y) * 183 };
                 let (y, c) = (clamp(y), clamp(128 + chroma / 256));
-                if mode & 1 != 0 { [y, c] } else { [c, y] }
+                if mode & 1 == 0 { [y, c] } else { [c, y] }
             }
         }
     }
