@@ -103,8 +103,9 @@ fn too_fast_a_rate_gives_torn_subpages_and_no_wrong_frame() {
     let sim = Mlx90640Sim::new(&clock, warm_body, 2);
     let settings = Settings { rate: Rate::Hz32, verify: true, ..Settings::default() };
     let mut driver = Mlx90640::new(sim.i2c(), settings);
-    let (frames, _) = run(&mut driver, &clock, 4_000_000);
+    let (frames, errors) = run(&mut driver, &clock, 4_000_000);
     assert!(frames.is_empty() && driver.counters().torn > 20, "{:?}", driver.counters());
+    assert!(errors.len() >= 2 && errors.iter().all(|e| *e == Error::Sensor(Fault::BusTooSlow)), "{errors:?}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub enum Fault {
     },
     /// The sensor does not measure. It is set up again.
     Stalled,
+    /// Measurement upon measurement was replaced before it was read: the bus is too slow for the rate.
+    BusTooSlow,
 }
 
 impl fmt::Display for Fault {
@@ -37,6 +39,9 @@ impl fmt::Display for Fault {
             Self::Restarted { control } => {
                 write!(f, "MLX90640 restarted (control register {control:#06x}): check its supply")
             }
+            Self::BusTooSlow => f.write_str(
+                "MLX90640 measures faster than it is read: lower the rate, raise the I2C clock, poll more often, or read each measurement once only",
+            ),
             Self::Stalled => f.write_str("MLX90640 does not measure: it is set up again"),
         }
     }

@@ -35,6 +35,9 @@ const PLAUSIBLE_MK: core::ops::RangeInclusive<i32> = 213_150..=723_150;
 /// So many pixels may be implausible before the measurement is taken for damaged.
 const MAX_IMPLAUSIBLE: usize = 12;
 
+/// So many measurements in a row that were replaced before they were read are reported.
+const TORN_RUN: u8 = 8;
+
 /// Subpages a second; a frame takes two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
@@ -150,6 +153,7 @@ pub struct Machine {
     waiting_since_us: u64,
     /// Measurements to throw away after a change of settings.
     skip: u8,
+    torn_run: u8,
     fresh: [Option<u64>; 2],
     image: [i32; PIXELS],
     /// Pixels of this frame with impossible values.
@@ -176,6 +180,7 @@ impl Machine {
             not_before_us: 0,
             waiting_since_us: 0,
             skip: 0,
+            torn_run: 0,
             fresh: [None; 2],
             image: [0; PIXELS],
             implausible: [0; PIXELS / 32],
@@ -358,8 +363,14 @@ impl Machine {
             self.found_us = now_us;
             self.waiting_since_us = now_us;
             self.state = State::Clear;
+            self.torn_run += 1;
+            if self.torn_run == TORN_RUN {
+                self.torn_run = 0;
+                return Err(Fault::BusTooSlow);
+            }
             return Ok(None);
         }
+        self.torn_run = 0;
         self.state = State::Poll;
         if self.mismatch {
             self.counters.corrupt = self.counters.corrupt.wrapping_add(1);
