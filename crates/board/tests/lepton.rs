@@ -135,6 +135,7 @@ fn recovers_from_every_fault_within_two_seconds() {
         (LeptonFault::Nack(5), 0),
         (LeptonFault::HeldBus { us: 500_000, timeout_us: 10_000 }, 500_000),
         (LeptonFault::SpiErrors(3), 0),
+        (LeptonFault::MisoLow(300_000), 300_000),
         (LeptonFault::SpiErrors(200), 0),
         (LeptonFault::Ffc, 700_000),
         (LeptonFault::Reboot, 950_000),
@@ -161,7 +162,9 @@ fn recovers_from_every_fault_within_two_seconds() {
             let seen = match fault {
                 LeptonFault::CorruptPackets(_) => a.corrupt > b.corrupt,
                 LeptonFault::DropPackets(_) => a.gaps + a.segment_errors > b.gaps + b.segment_errors,
-                LeptonFault::Desync(_) | LeptonFault::Reboot => a.resyncs > b.resyncs,
+                LeptonFault::Desync(_) | LeptonFault::Reboot | LeptonFault::MisoLow(_) => {
+                    a.resyncs > b.resyncs
+                }
                 // A delay shorter than the limits only moves the frames.
                 LeptonFault::Late(us) => us < 100_000 || a.resyncs > b.resyncs,
                 LeptonFault::Nack(_) => after.i2c_errors >= before.i2c_errors + 5,
@@ -186,7 +189,7 @@ fn a_host_that_pauses_gets_back_into_step() {
         let run1 = run(&mut driver, &clock, 1_000_000);
         assert!(run1.frames.len() >= 3, "{pause_ms} ms: {} frames in the next second", run1.frames.len());
         if pause_ms > 38 {
-            let expected = Error::Camera(Fault::LostSync { cause: SyncLoss::HostPause, attempt: 1 });
+            let expected = Error::Camera(Fault::LostSync(SyncLoss::HostPause));
             assert_eq!(run1.errors.first(), Some(&expected));
         }
         assert!(!sim.out_of_step());
@@ -253,6 +256,24 @@ fn a_wrong_model_is_named() {
     assert!(unexpected(&run.errors).iter().all(|e| **e == wrong));
     assert!(unexpected(&run.errors).len() >= 2, "reported again every second");
     assert!(wrong.to_string().contains("change the model"));
+}
+
+/// Zeros have a valid CRC: a broken wire must not look like a camera of another model, and is told the same way each time.
+#[test]
+fn a_data_line_that_stays_low_is_named() {
+    for model in [Model::Lepton2, Model::Lepton3] {
+        let clock = VirtualClock::new();
+        let sim = LeptonSim::new(&clock, model, RadiometricCapability::None, warm_body, 5);
+        sim.inject(LeptonFault::MisoLow(u64::MAX));
+        let mut driver = Driver::new(sim.spi(), sim.i2c(), Settings::new(model));
+        let run = run(&mut driver, &clock, 8_000_000);
+        assert!(run.frames.is_empty());
+        let low = Error::Camera(Fault::LostSync(SyncLoss::LineLow));
+        let told = unexpected(&run.errors);
+        assert!(told.len() > 6 && told.iter().all(|e| **e == low), "{told:?}");
+        assert!(low.to_string().contains("MISO"), "{low}");
+        assert!(driver.counters().restarts > 0);
+    }
 }
 
 #[test]

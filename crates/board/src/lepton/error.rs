@@ -11,12 +11,8 @@ use crate::source::ShortBuffer;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The packet stream is out of step; silence and a new set-up follow by themselves.
-    LostSync {
-        /// How it showed.
-        cause: SyncLoss,
-        /// Number of losses since the last frame; after the fifth, the camera is restarted by command.
-        attempt: u8,
-    },
+    /// After five in a row, the camera is restarted by command.
+    LostSync(SyncLoss),
     /// A command failed. During set-up it is tried again after a second.
     Command(CciError),
     /// The part number is that of another model. It is read again every second.
@@ -31,16 +27,20 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LostSync { cause, attempt } => {
+            Self::LostSync(cause) => {
                 let (what, remedy) = match cause {
                     SyncLoss::Corrupt => ("damaged packets", "shorten the SPI wires or lower the clock"),
+                    SyncLoss::LineLow => (
+                        "the data line stays low",
+                        "check the wires MISO, CS and GND and the camera's supply",
+                    ),
                     SyncLoss::Silent => ("no lines", "check the SPI wires and mode 3"),
                     SyncLoss::Frameless => {
                         ("no complete frame", "poll more often, or check the model in the settings")
                     }
                     SyncLoss::HostPause => ("the host did not read in time", "poll at least every 5 ms"),
                 };
-                write!(f, "Lepton stream out of step (attempt {attempt}): {what}; if it repeats, {remedy}")
+                write!(f, "Lepton stream out of step: {what}; if it repeats, {remedy}")
             }
             Self::Command(e) => e.fmt(f),
             Self::WrongModel { found, expected } => {

@@ -446,7 +446,6 @@ impl<const N: usize> Machine<N> {
 
     fn lost(&mut self, cause: SyncLoss) -> Fault {
         self.attempts += 1;
-        let attempt = self.attempts;
         if self.attempts > MAX_ATTEMPTS {
             self.attempts = 0;
             self.restart_first = true;
@@ -458,7 +457,7 @@ impl<const N: usize> Machine<N> {
         }
         self.phase = Phase::Setup(0);
         self.silent_until_us = Some(self.receiver.last_read_us().unwrap_or(self.read_us) + RESYNC_SILENCE_US);
-        Fault::LostSync { cause, attempt }
+        Fault::LostSync(cause)
     }
 
     fn completed(&mut self, done: Completed) -> Option<FrameInfo> {

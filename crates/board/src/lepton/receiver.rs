@@ -19,6 +19,9 @@ const FRAMELESS_US: u64 = 350_000;
 /// So many damaged packets in a row mean that packets are read out of step. One alone costs its frame only: the
 /// datasheet recommends silence after every CRC error, but that takes the time of two frames more.
 const CORRUPT_RUN: u8 = 3;
+/// So many packets of nothing but zeros in a row come from a data line that stays low. Their CRC is valid, and they claim to
+/// be line 0; a frame of the camera's own gain control may begin with one of them, but not with two.
+const ZERO_RUN: u8 = 3;
 
 /// Why synchronisation was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub enum SyncLoss {
     Corrupt,
     /// Discard packets only.
     Silent,
+    /// Zeros only: nobody drives the data line.
+    LineLow,
     /// Lines, but no frame among them.
     Frameless,
     /// The host did not read for longer than [`LONGEST_PAUSE_US`].
@@ -80,6 +85,7 @@ pub struct Receiver {
     line_us: u64,
     frame_us: u64,
     corrupt_run: u8,
+    zero_run: u8,
     rows: [[u8; PAYLOAD_BYTES]; 2],
 }
 
@@ -107,6 +113,7 @@ impl Receiver {
             line_us: 0,
             frame_us: 0,
             corrupt_run: 0,
+            zero_run: 0,
             rows: [[0; PAYLOAD_BYTES]; 2],
         }
     }
@@ -131,6 +138,7 @@ impl Receiver {
         self.line_us = now_us;
         self.frame_us = now_us;
         self.corrupt_run = 0;
+        self.zero_run = 0;
     }
 
     /// To be asked before each read: whether the host paused for too long.
@@ -149,6 +157,8 @@ impl Receiver {
         self.read_us = Some(now_us);
         if self.corrupt_run >= CORRUPT_RUN {
             Err(self.lose(SyncLoss::Corrupt))
+        } else if self.zero_run >= ZERO_RUN {
+            Err(self.lose(SyncLoss::LineLow))
         } else if now_us.saturating_sub(self.line_us) > SILENT_US {
             Err(self.lose(SyncLoss::Silent))
         } else if now_us.saturating_sub(self.frame_us) > FRAMELESS_US {
@@ -163,6 +173,7 @@ impl Receiver {
     /// before the next packet.
     pub fn accept(&mut self, packet: &PacketBytes, frame: &mut [u8], now_us: u64) -> Option<Completed> {
         self.counters.packets = self.counters.packets.wrapping_add(1);
+        self.zero_run = if packet.iter().all(|&b| b == 0) { self.zero_run.saturating_add(1) } else { 0 };
         let (line, segment, payload) = match Packet::parse(packet) {
             Packet::Discard => {
                 self.counters.discards = self.counters.discards.wrapping_add(1);

@@ -72,6 +72,8 @@ pub enum LeptonFault {
     },
     /// The next SPI transfers fail in the controller.
     SpiErrors(u16),
+    /// The data line stays low for so long, µs.
+    MisoLow(u64),
     /// A flat-field correction begins.
     Ffc,
     /// The camera restarts and forgets its settings.
@@ -113,6 +115,7 @@ struct Inner {
     late_total_us: u64,
     nack: u16,
     held: HeldBus,
+    low_until_us: u64,
     spi_errors: u16,
 }
 
@@ -164,6 +167,7 @@ impl<'c, S: ThermalScene> LeptonSim<'c, S> {
             late_total_us: 0,
             nack: 0,
             held: HeldBus::FREE,
+            low_until_us: 0,
             spi_errors: 0,
         };
         inner.start(clock.now_us());
@@ -205,6 +209,7 @@ impl<'c, S: ThermalScene> LeptonSim<'c, S> {
             }
             LeptonFault::Nack(n) => inner.nack = n,
             LeptonFault::HeldBus { us, timeout_us } => inner.held = HeldBus::until(now + us, timeout_us),
+            LeptonFault::MisoLow(us) => inner.low_until_us = now + us,
             LeptonFault::SpiErrors(n) => inner.spi_errors = n,
             LeptonFault::Ffc => inner.ffc_begin_us = Some(now),
             LeptonFault::Reboot => inner.start(now),
@@ -249,6 +254,9 @@ impl<'c, S: ThermalScene> LeptonSim<'c, S> {
                     packet.rotate_left(shift);
                     chunk.copy_from_slice(&packet[..chunk.len()]);
                 }
+            }
+            if now_us < inner.low_until_us {
+                chunk.fill(0);
             }
             self.clock.advance_ns(chunk.len() as u64 * SPI_BYTE_NS);
         }
