@@ -16,6 +16,8 @@
 //! [`rig`] puts a visible and a thermal camera together: it pairs their frames by time, judges their health, and keeps
 //! giving frames when one of them fails.
 //!
+//! [`repeats`] keeps a log short: errors differ in kind, or they are told once in a while.
+//!
 //! The drivers are state machines that do no input or output themselves: they say which bus transfer they want next
 //! and are told how it ended. The blocking drivers, and the asynchronous one of feature `async`, are thin loops around
 //! them.
@@ -27,6 +29,7 @@ pub mod bus;
 pub mod camera;
 pub mod lepton;
 pub mod mlx90640;
+pub mod repeats;
 pub mod rig;
 #[cfg(feature = "sim")]
 pub mod sim;

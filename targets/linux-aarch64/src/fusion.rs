@@ -72,7 +72,7 @@ pub(crate) fn run(
     while !stop.load(Ordering::Relaxed) {
         bell.wait(WAIT);
         // Frames count; the sensors' threads have logged their errors.
-        rig.poll(now_us());
+        let _ = rig.poll(now_us());
         let outcome = rig.fuse(now_us(), |pair, _| {
             if let Some(recorder) = &mut recorder {
                 recorder.offer(&pair);

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! loop {
-//!     rig.poll(now());
+//!     let errors = rig.poll(now()); // for the log, see `repeats`
 //!     rig.fuse(now(), |pair, sensors| {
 //!         // pair.visible, pair.infrared, pair.follow -> Pipeline::fuse, calling sensors.poll(now()) meanwhile
 //!     });
@@ -86,6 +86,7 @@ pub struct Sensors<'b, V, I> {
 
 /// Errors that one round of polling met; both sensors were polled all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "nobody else hears of these errors"]
 pub struct Errors<V, I> {
     /// Of the visible camera.
     pub visible: Option<V>,
