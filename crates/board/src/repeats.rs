@@ -93,21 +93,15 @@ impl<E: SameKind> Repeats<E> {
         Self { told: None, count: 0 }
     }
 
-    /// Errors so far, told or not.
-    #[must_use]
-    pub const fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Counts an error at `now_us`; `Some` when it is to be told.
-    pub fn note(&mut self, error: E, now_us: u64) -> Option<&E> {
+    /// Counts an error at `now_us`. When it is to be told, `Some` with the number of errors so far, told or not.
+    pub fn note(&mut self, error: E, now_us: u64) -> Option<(&E, u32)> {
         self.count = self.count.saturating_add(1);
         let known =
             |(last, told_us): &(E, u64)| error.same_kind(last) && now_us.saturating_sub(*told_us) < AGAIN_US;
         if self.told.as_ref().is_some_and(known) {
             return None;
         }
-        Some(&self.told.insert((error, now_us)).0)
+        Some((&self.told.insert((error, now_us)).0, self.count))
     }
 }
 

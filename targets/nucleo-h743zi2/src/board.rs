@@ -1,6 +1,5 @@
 //! The board's clocks and pins, and the types that follow from them.
 
-use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_stm32::gpio::{AnyPin, Level, Output, Speed};
 use embassy_stm32::i2c::{self, I2c, Master as I2cMaster};
 use embassy_stm32::mode::{Async, Blocking};
@@ -16,6 +15,7 @@ use fusionproxy_board::camera::arducam::{self, ArduCam};
 use fusionproxy_stm32h7::VISIBLE;
 use fusionproxy_stm32h7::dma::{Cache, DmaMemory};
 use fusionproxy_stm32h7::thermal::{self, DMA_WORDS};
+use fusionproxy_stm32h7::wire::{self, Wire};
 
 bind_interrupts!(struct Interrupts {
     DMA1_STREAM0 => dma::InterruptHandler<peripherals::DMA1_CH0>;
@@ -24,12 +24,12 @@ bind_interrupts!(struct Interrupts {
 });
 
 type VospiBus = ExclusiveDevice<Spi<'static, Async, Master>, Output<'static>, Delay>;
-type Wire = I2c<'static, Blocking, I2cMaster>;
+type ControlBus = Wire<I2c<'static, Blocking, I2cMaster>>;
 /// The thermal camera.
-pub(crate) type Thermal = thermal::Thermal<VospiBus, BlockingAsync<Wire>>;
+pub(crate) type Thermal = thermal::Thermal<VospiBus, ControlBus>;
 /// The visible camera.
 pub(crate) type Visible =
-    ArduCam<ExclusiveDevice<Spi<'static, Blocking, Master>, Output<'static>, Delay>, Wire>;
+    ArduCam<ExclusiveDevice<Spi<'static, Blocking, Master>, Output<'static>, Delay>, ControlBus>;
 /// The USB port's driver.
 pub(crate) type UsbDriver = usb::Driver<'static, USB_OTG_FS>;
 
@@ -87,17 +87,22 @@ impl Board {
         vospi.frequency = Hertz(20_000_000);
         let spi = Spi::new(p.SPI1, p.PA5, p.PB5, p.PA6, p.DMA1_CH0, p.DMA1_CH1, Interrupts, vospi);
         let Ok(device) = ExclusiveDevice::new(spi, high(p.PD14.into()), Delay);
-        let mut fast = i2c::Config::default();
-        fast.frequency = Hertz(400_000);
-        let cci = I2c::new_blocking(p.I2C2, p.PF1, p.PF0, fast);
-        let thermal = thermal::driver(device, BlockingAsync::new(cci), dma, cache);
+        let control = |frequency| {
+            let mut config = i2c::Config::default();
+            config.frequency = frequency;
+            config.timeout = wire::TIMEOUT;
+            config
+        };
+        let (fast, slow) = (Hertz(400_000), Hertz(100_000));
+        let cci = Wire::new(I2c::new_blocking(p.I2C2, p.PF1, p.PF0, control(fast)), fast);
+        let thermal = thermal::driver(device, cci, dma, cache);
 
         let mut fifo = spi::Config::default();
         fifo.mode = spi::MODE_0;
         fifo.frequency = Hertz(8_000_000);
         let spi = Spi::new_blocking(p.SPI4, p.PE12, p.PE14, p.PE13, fifo);
         let Ok(device) = ExclusiveDevice::new(spi, high(p.PE11.into()), Delay);
-        let sccb = I2c::new_blocking(p.I2C1, p.PB8, p.PB9, i2c::Config::default());
+        let sccb = Wire::new(I2c::new_blocking(p.I2C1, p.PB8, p.PB9, control(slow)), slow);
         let size = (VISIBLE.0 as u16, VISIBLE.1 as u16);
         let settings = arducam::Settings { size, output: PixelOutput::Rgb565, leading_bytes: 1 };
         // 160 x 120 px is a size that the camera has.

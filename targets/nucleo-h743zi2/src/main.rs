@@ -85,7 +85,8 @@ mod app {
     async fn serve(cx: serve::Context) {
         static PORT: StaticCell<Port> = StaticCell::new();
         if let Some(driver) = cx.local.usb.take() {
-            usb::serve(driver, PORT.init(Port::new()), "fusionproxy NUCLEO-H743ZI2", cx.local.received).await;
+            let memory = PORT.init(Port::new());
+            usb::serve(driver, 64, memory, "fusionproxy NUCLEO-H743ZI2", cx.local.received).await;
         }
     }
 

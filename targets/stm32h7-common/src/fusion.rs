@@ -1,8 +1,9 @@
 //! The nano student on pairs of frames.
 
 use core::convert::Infallible;
-use core::fmt;
+use core::fmt::{self, Display};
 
+use fusionproxy_board::repeats::SameKind;
 use fusionproxy_board::rig::{Policy, Rig, Watch};
 use fusionproxy_board::source::FrameSource;
 use fusionproxy_core::align::{Calibration, FileError, GeometryError, Warp};
@@ -17,6 +18,7 @@ use fusionproxy_format::{Artifact, LoadError};
 use fusionproxy_kernels::Inline;
 use fusionproxy_kernels::arm::Dsp;
 
+use crate::log::Log;
 use crate::thermal::INFRARED;
 use crate::times::Times;
 use crate::usb::PictureSender;
@@ -103,7 +105,7 @@ pub enum StartError {
     Gain,
 }
 
-impl fmt::Display for StartError {
+impl Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Artifact(e) => e.fmt(f),
@@ -131,7 +133,7 @@ pub struct Memory<'m> {
 
 /// Polls the rig and fuses its pairs into pictures for ever, calling `shown` after each. `calibration` is the text of a
 /// calibration file, or nothing where both cameras show the same view. The log tells what pairs take, and what is wrong with
-/// them.
+/// them or with the cameras that are read here.
 ///
 /// # Errors
 /// [`StartError`], before anything is polled.
@@ -143,8 +145,8 @@ pub fn run<V, I>(
     mut shown: impl FnMut(),
 ) -> Result<Infallible, StartError>
 where
-    V: FrameSource<Format = VisibleFormat>,
-    I: FrameSource<Format = InfraredFormat>,
+    V: FrameSource<Format = VisibleFormat, Error: SameKind + Display>,
+    I: FrameSource<Format = InfraredFormat, Error: SameKind + Display>,
 {
     let warp = if calibration.trim().is_empty() {
         Warp::resize(INFRARED, VISIBLE).map_err(StartError::Geometry)?
@@ -163,9 +165,16 @@ where
     let mut pipeline = Pipeline::new(SHAPE, gain, Some(warp), buffer).map_err(StartError::Pipeline)?;
     let stride = VISIBLE.0 * 3;
     let mut times = Times::new();
+    let (mut visible_log, mut infrared_log) = (Log::new("visible camera"), Log::new("thermal camera"));
     loop {
         let now = now_us();
-        rig.poll(now);
+        let errors = rig.poll(now);
+        if let Some(error) = errors.visible {
+            visible_log.note(error);
+        }
+        if let Some(error) = errors.infrared {
+            infrared_log.note(error);
+        }
         let Some(picture) = pictures.try_send() else { continue };
         let fused = rig.fuse(now, |pair, _| {
             let mut status = pair.status;

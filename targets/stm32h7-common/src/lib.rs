@@ -13,11 +13,13 @@
 
 pub mod dma;
 pub mod fusion;
+mod log;
 pub mod relay;
 pub mod sensor;
 pub mod thermal;
 mod times;
 pub mod usb;
+pub mod wire;
 
 /// Width and height of the visible and of the fused frame, px.
 pub const VISIBLE: (usize, usize) = (160, 120);

@@ -1,11 +1,14 @@
 //! Fused frames as a stream of PPM pictures over a USB serial port, which `ffplay` shows as it is.
 
 use core::fmt::Write;
+use core::pin::pin;
 
 use embassy_futures::join::join;
+use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::zerocopy_channel::{Channel, Receiver, Sender};
-use embassy_usb::class::cdc_acm::{CdcAcmClass, State};
+use embassy_time::{Duration, Timer};
+use embassy_usb::class::cdc_acm::{CdcAcmClass, ControlChanged, Sender as PacketSender, State};
 use embassy_usb::driver::{Driver, EndpointError};
 use embassy_usb::{Builder, Config};
 use fusionproxy_core::health::StatusWord;
@@ -68,10 +71,13 @@ impl Default for Port {
     }
 }
 
-/// A USB device with one serial port, which sends pictures for ever: from the next whole one whenever a host opens the
-/// port. The identifiers are those of pid.codes for tests; a product needs its own.
+/// A USB device with one serial port, whose bulk packets have `packet` bytes: 64 at full speed, 512 at high speed (USB 2.0,
+/// 5.8.3). It sends pictures for ever to whoever has the port open, each reader from a whole picture on; while there is none,
+/// pictures are thrown away, so that fusion never waits for a reader. The identifiers are those of pid.codes for tests; a
+/// product needs its own.
 pub async fn serve<D: Driver<'static>>(
     driver: D,
+    packet: u16,
     memory: &'static mut Port,
     product: &'static str,
     pictures: &mut PictureReceiver<'_>,
@@ -87,27 +93,50 @@ pub async fn serve<D: Driver<'static>>(
         &mut [],
         &mut memory.control,
     );
-    let port = CdcAcmClass::new(&mut builder, &mut memory.state, 64);
+    let port = CdcAcmClass::new(&mut builder, &mut memory.state, packet);
     let mut device = builder.build();
     join(device.run(), stream(port, pictures)).await;
 }
 
-async fn stream<'d, D: Driver<'d>>(mut port: CdcAcmClass<'d, D>, pictures: &mut PictureReceiver<'_>) {
+/// A reader that has not taken a picture after so long is given up until it opens the port again. A picture takes 0.1 s at
+/// full speed.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+async fn stream<'d, D: Driver<'d>>(port: CdcAcmClass<'d, D>, pictures: &mut PictureReceiver<'_>) {
+    let (mut port, _unread, lines) = port.split_with_control();
     loop {
-        port.wait_connection().await;
+        // A program that opens the port raises DTR; closing it, or a reset of the bus, lowers it.
+        discard(pictures, raised(&lines, true)).await;
         loop {
             let picture = pictures.receive().await;
-            let sent = send(&mut port, picture).await;
+            let sent = select3(send(&mut port, picture), raised(&lines, false), Timer::after(PATIENCE)).await;
             pictures.receive_done();
-            if sent.is_err() {
+            // The rest of a picture is not sent to the next reader, but for the packet that waits in the controller.
+            if !matches!(sent, Either3::First(Ok(()))) {
                 break;
             }
         }
+        discard(pictures, raised(&lines, false)).await;
+    }
+}
+
+/// Waits until DTR is or is not raised.
+async fn raised(lines: &ControlChanged<'_>, raised: bool) {
+    while lines.dtr() != raised {
+        lines.control_changed().await;
+    }
+}
+
+/// Throws pictures away until something happens.
+async fn discard(pictures: &mut PictureReceiver<'_>, until: impl Future<Output = ()>) {
+    let mut until = pin!(until);
+    while let Either::Second(_) = select(until.as_mut(), pictures.receive()).await {
+        pictures.receive_done();
     }
 }
 
 async fn send<'d, D: Driver<'d>>(
-    port: &mut CdcAcmClass<'d, D>,
+    port: &mut PacketSender<'d, D>,
     picture: &Picture,
 ) -> Result<(), EndpointError> {
     let mut header = Header { bytes: [0; HEADER_BYTES], len: 0 };

@@ -2,7 +2,8 @@
 
 use core::mem::MaybeUninit;
 
-use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_embedded_hal::shared_bus::asynch::i2c::I2cDevice;
+use embassy_futures::yield_now;
 use embassy_stm32::dcmi::{self, Dcmi};
 use embassy_stm32::gpio::{Level, Output, Speed};
 use embassy_stm32::i2c::{self, I2c, Master as I2cMaster};
@@ -12,14 +13,17 @@ use embassy_stm32::spi::mode::Master;
 use embassy_stm32::spi::{self, Spi};
 use embassy_stm32::time::Hertz;
 use embassy_stm32::{Config, SharedData, bind_interrupts, dma, usb};
-use embassy_time::Delay;
-use embedded_hal::delay::DelayNs;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::mutex::Mutex;
+use embassy_time::{Delay, Timer};
 use embedded_hal_bus::spi::ExclusiveDevice;
 use fusionproxy_board::camera::{self, Output as PixelOutput, ov5640};
 use fusionproxy_stm32h7::VISIBLE;
 use fusionproxy_stm32h7::dma::{Cache, DmaMemory};
-use fusionproxy_stm32h7::sensor::{self, CaptureError};
+use fusionproxy_stm32h7::sensor::{self, CameraError};
 use fusionproxy_stm32h7::thermal::{self, DMA_WORDS};
+use fusionproxy_stm32h7::wire::{self, Wire};
+use static_cell::StaticCell;
 
 bind_interrupts!(struct Interrupts {
     DCMI => dcmi::InterruptHandler<peripherals::DCMI>;
@@ -30,15 +34,47 @@ bind_interrupts!(struct Interrupts {
 });
 
 type VospiBus = ExclusiveDevice<Spi<'static, Async, Master>, Output<'static>, Delay>;
-type Wire = I2c<'static, Blocking, I2cMaster>;
+/// The Lepton and the camera share this bus, a transfer at a time.
+type ControlBus = Mutex<CriticalSectionRawMutex, Wire<I2c<'static, Blocking, I2cMaster>>>;
 /// The thermal camera.
-pub(crate) type Thermal = thermal::Thermal<VospiBus, BlockingAsync<Wire>>;
-/// The camera port.
-pub(crate) struct Port(Dcmi<'static, DCMI>);
+pub(crate) type Thermal = thermal::Thermal<
+    VospiBus,
+    I2cDevice<'static, CriticalSectionRawMutex, Wire<I2c<'static, Blocking, I2cMaster>>>,
+>;
+/// The camera on its connector.
+pub(crate) struct Port {
+    dcmi: Dcmi<'static, DCMI>,
+    control: &'static ControlBus,
+    /// Low keeps the camera awake.
+    power_down: Output<'static>,
+}
 
 impl sensor::Port for Port {
-    async fn capture(&mut self, frame: &mut [u32]) -> Result<(), CaptureError> {
-        self.0.capture(frame).await.map_err(|_| CaptureError)
+    type Bus = i2c::Error;
+
+    async fn setup(&mut self) -> Result<(), CameraError<i2c::Error>> {
+        self.power_down.set_high();
+        Timer::after_millis(100).await;
+        self.power_down.set_low();
+        Timer::after_millis(20).await;
+        let size = (VISIBLE.0 as u16, VISIBLE.1 as u16);
+        let steps = ov5640::setup(PixelOutput::Rgb565, size).expect("a size that the camera has");
+        for step in steps {
+            let done = camera::perform(&mut *self.control.lock().await, ov5640::ADDRESS, step);
+            match done.map_err(CameraError::Setup)? {
+                // The whole set-up takes longer than the Lepton can go without being read.
+                0 => yield_now().await,
+                ms => Timer::after_millis(ms.into()).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn capture(&mut self, frame: &mut [u32]) -> Result<(), CameraError<i2c::Error>> {
+        self.dcmi.capture(frame).await.map_err(|error| match error {
+            dcmi::Error::Overrun => CameraError::Overrun,
+            _ => CameraError::Damaged,
+        })
     }
 }
 
@@ -52,8 +88,6 @@ pub(crate) struct Board {
     pub(crate) usb: UsbDriver,
     /// Lights while pictures are made.
     pub(crate) led: Output<'static>,
-    /// Low keeps the camera awake.
-    _camera_power: Output<'static>,
 }
 
 /// 400 MHz from the 25 MHz crystal, the most that the board's step-down supply allows.
@@ -85,8 +119,7 @@ fn clocks() -> Config {
 }
 
 impl Board {
-    /// Sets the clocks, takes the pins of the README's wiring and sets the visible camera up; without one its frames are
-    /// missing, which the status says.
+    /// Sets the clocks and takes the pins of the README's wiring.
     pub(crate) fn new(
         cache: &'static Cache,
         dma: &'static mut DmaMemory<DMA_WORDS>,
@@ -94,20 +127,16 @@ impl Board {
     ) -> Self {
         // The other core does not run: nobody else reads this.
         static SHARED: MaybeUninit<SharedData> = MaybeUninit::uninit();
+        static CONTROL: StaticCell<ControlBus> = StaticCell::new();
         let p = embassy_stm32::init_primary(clocks(), &SHARED);
 
-        let mut power = Output::new(p.PJ14, Level::High, Speed::Low);
-        Delay.delay_ms(100);
-        power.set_low();
-        Delay.delay_ms(20);
-        // The camera and the Lepton share this bus: the camera is set up before the Lepton's driver takes it.
-        let mut wire = I2c::new_blocking(p.I2C4, p.PD12, p.PD13, i2c::Config::default());
-        let size = (VISIBLE.0 as u16, VISIBLE.1 as u16);
-        let steps = ov5640::setup(PixelOutput::Rgb565, size).expect("a size that the camera has");
-        if let Err(error) = camera::apply(&mut wire, &mut Delay, ov5640::ADDRESS, steps) {
-            defmt::error!("{}", defmt::Display2Format(&error));
-        }
-        let camera = Port(Dcmi::new_8bit(
+        let frequency = Hertz(100_000);
+        let mut config = i2c::Config::default();
+        config.frequency = frequency;
+        config.timeout = wire::TIMEOUT;
+        let control = Wire::new(I2c::new_blocking(p.I2C4, p.PD12, p.PD13, config), frequency);
+        let control: &'static ControlBus = CONTROL.init(Mutex::new(control));
+        let dcmi = Dcmi::new_8bit(
             p.DCMI,
             p.DMA2_CH3,
             Interrupts,
@@ -123,14 +152,17 @@ impl Board {
             p.PA4,
             p.PA6,
             dcmi::Config::default(),
-        ));
+        );
+        let power_down = Output::new(p.PJ14, Level::High, Speed::Low);
+        let camera = Port { dcmi, control, power_down };
 
         let mut vospi = spi::Config::default();
         vospi.mode = spi::MODE_3;
-        vospi.frequency = Hertz(20_000_000);
+        // The HAL takes the nearest divider of 100 MHz, for 20 MHz one that gives 25 MHz: too much for the Lepton.
+        vospi.frequency = Hertz(12_500_000);
         let spi = Spi::new(p.SPI5, p.PK0, p.PJ10, p.PJ11, p.DMA1_CH0, p.DMA1_CH1, Interrupts, vospi);
         let Ok(device) = ExclusiveDevice::new(spi, Output::new(p.PK1, Level::High, Speed::VeryHigh), Delay);
-        let thermal = thermal::driver(device, BlockingAsync::new(wire), dma, cache);
+        let thermal = thermal::driver(device, I2cDevice::new(control), dma, cache);
 
         let usb = usb::Driver::new_hs_ulpi(
             p.USB_OTG_HS,
@@ -151,6 +183,6 @@ impl Board {
             usb::Config::default(),
         );
         let led = Output::new(p.PI12, Level::High, Speed::Low);
-        Self { thermal, camera, usb, led, _camera_power: power }
+        Self { thermal, camera, usb, led }
     }
 }

@@ -112,7 +112,7 @@ mod app {
         sensor::lepton(cx.local.thermal, cx.local.frames, cx.local.spare).await;
     }
 
-    /// Serves the camera port.
+    /// Sets the visible camera up and serves its port.
     #[task(priority = 2, local = [camera, captured, capture, cache])]
     async fn camera(cx: camera::Context) {
         let camera::LocalResources { camera, captured, capture, cache, .. } = cx.local;
@@ -124,8 +124,8 @@ mod app {
     async fn serve(cx: serve::Context) {
         static PORT: StaticCell<Port> = StaticCell::new();
         if let Some(driver) = cx.local.usb.take() {
-            usb::serve(driver, PORT.init(Port::new()), "fusionproxy STM32H747I-DISCO", cx.local.received)
-                .await;
+            let memory = PORT.init(Port::new());
+            usb::serve(driver, 512, memory, "fusionproxy STM32H747I-DISCO", cx.local.received).await;
         }
     }
 
