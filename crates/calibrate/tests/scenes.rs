@@ -6,6 +6,8 @@ use fusionproxy_core::align::Model;
 use fusionproxy_eval::scene::{Condition, Misalignment, Scene, View};
 
 const VISIBLE: (usize, usize) = (320, 240);
+/// A map is found to within this, visible px; docs/calibration.md says so.
+const WITHIN_PX: f64 = 0.6;
 
 /// Pairs of a rig whose thermal frames are `infrared` px and off by `misalignment`.
 fn pairs(infrared: (usize, usize), misalignment: Misalignment) -> Vec<Pair> {
@@ -70,7 +72,7 @@ fn the_map_of_a_rig_is_found() {
             "{m:?}: {error:.2} px off at worst, stated {stated:.2}, correlation {:.3}",
             found.correlation
         );
-        assert!(error < 2.5, "{m:?}: {error} px");
+        assert!(error < WITHIN_PX, "{m:?}: {error} px");
         assert!(stated < 2.0 && found.correlation > 0.1 && found.blocks > 10, "{found:?}");
     }
 }
@@ -81,7 +83,8 @@ fn a_homography_is_as_good() {
     let found = calibrate(&pairs((160, 120), m), Model::Homography, &mut |_, _| ()).unwrap();
     assert_eq!(found.calibration.model(), Model::Homography);
     let error = worst(&found.calibration.matrix(), (160, 120), m);
-    assert!(error < 3.0, "{error} px");
+    println!("{error:.2} px off at worst");
+    assert!(error < WITHIN_PX, "{error} px");
 }
 
 #[test]
