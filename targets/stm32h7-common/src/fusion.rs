@@ -18,7 +18,8 @@ use fusionproxy_format::{Artifact, LoadError};
 use fusionproxy_kernels::Inline;
 use fusionproxy_kernels::arm::Dsp;
 
-use crate::log::Log;
+use crate::log::RigLog;
+use crate::pairs;
 use crate::thermal::INFRARED;
 use crate::times::Times;
 use crate::usb::PictureSender;
@@ -39,15 +40,18 @@ const _: () = assert!(WIDTH == VISIBLE.0 && HEIGHT == VISIBLE.1, "the artifact i
 struct Flash([u8; ARTIFACT_BYTES]);
 static ARTIFACT: Flash = Flash(*include_bytes!("../../../models/nano/nano.int8.fpx"));
 
+/// Bytes of the activations.
+const ARENA_BYTES: usize = if cfg!(feature = "pairs") { 0 } else { ARENA_DSP_SMALLEST };
+
 /// The activations.
 #[repr(C, align(64))]
-pub struct Arena([u8; ARENA_DSP_SMALLEST]);
+pub struct Arena([u8; ARENA_BYTES]);
 
 impl Arena {
     /// Zeros, which take no room in flash.
     #[must_use]
     pub const fn new() -> Self {
-        Self([0; ARENA_DSP_SMALLEST])
+        Self([0; ARENA_BYTES])
     }
 }
 
@@ -133,7 +137,7 @@ pub struct Memory<'m> {
 
 /// Polls the rig and fuses its pairs into pictures for ever, calling `shown` after each. `calibration` is the text of a
 /// calibration file, or nothing where both cameras show the same view. The log tells what pairs take, and what is wrong with
-/// them or with the cameras that are read here.
+/// them or with the cameras that are read here. With feature `pairs`, the pairs themselves are the pictures.
 ///
 /// # Errors
 /// [`StartError`], before anything is polled.
@@ -148,6 +152,9 @@ where
     V: FrameSource<Format = VisibleFormat, Error: SameKind + Display>,
     I: FrameSource<Format = InfraredFormat, Error: SameKind + Display>,
 {
+    if cfg!(feature = "pairs") {
+        pairs::run(rig, pictures, shown)
+    }
     let warp = if calibration.trim().is_empty() {
         Warp::resize(INFRARED, VISIBLE).map_err(StartError::Geometry)?
     } else {
@@ -165,16 +172,10 @@ where
     let mut pipeline = Pipeline::new(SHAPE, gain, Some(warp), buffer).map_err(StartError::Pipeline)?;
     let stride = VISIBLE.0 * 3;
     let mut times = Times::new();
-    let (mut visible_log, mut infrared_log) = (Log::new("visible camera"), Log::new("thermal camera"));
+    let mut log = RigLog::new();
     loop {
         let now = now_us();
-        let errors = rig.poll(now);
-        if let Some(error) = errors.visible {
-            visible_log.note(error);
-        }
-        if let Some(error) = errors.infrared {
-            infrared_log.note(error);
-        }
+        log.note(rig.poll(now));
         let Some(picture) = pictures.try_send() else { continue };
         let fused = rig.fuse(now, |pair, _| {
             let mut status = pair.status;

@@ -14,6 +14,7 @@
 pub mod dma;
 pub mod fusion;
 mod log;
+mod pairs;
 pub mod relay;
 pub mod sensor;
 pub mod thermal;

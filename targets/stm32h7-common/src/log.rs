@@ -3,6 +3,7 @@
 use core::fmt::Display;
 
 use fusionproxy_board::repeats::{Repeats, SameKind};
+use fusionproxy_board::rig::Errors;
 
 use crate::now_us;
 
@@ -13,16 +14,46 @@ pub struct Log<E> {
 }
 
 impl<E: SameKind + Display> Log<E> {
-    /// No errors yet of this sensor.
+    /// No errors yet of the visible camera.
     #[must_use]
-    pub const fn new(sensor: &'static str) -> Self {
-        Self { sensor, repeats: Repeats::new() }
+    pub const fn visible() -> Self {
+        Self { sensor: "visible camera", repeats: Repeats::new() }
+    }
+
+    /// No errors yet of the thermal camera.
+    #[must_use]
+    pub const fn thermal() -> Self {
+        Self { sensor: "thermal camera", repeats: Repeats::new() }
     }
 
     /// Counts an error, and logs it if it is news.
     pub fn note(&mut self, error: E) {
         if let Some((error, count)) = self.repeats.note(error, now_us()) {
             defmt::warn!("{}: {} (error {})", self.sensor, defmt::Display2Format(error), count);
+        }
+    }
+}
+
+/// The logs of a rig.
+pub struct RigLog<V, I> {
+    visible: Log<V>,
+    thermal: Log<I>,
+}
+
+impl<V: SameKind + Display, I: SameKind + Display> RigLog<V, I> {
+    /// No errors yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { visible: Log::visible(), thermal: Log::thermal() }
+    }
+
+    /// Counts the errors of one round of polling, and logs those that are news.
+    pub fn note(&mut self, errors: Errors<V, I>) {
+        if let Some(error) = errors.visible {
+            self.visible.note(error);
+        }
+        if let Some(error) = errors.infrared {
+            self.thermal.note(error);
         }
     }
 }

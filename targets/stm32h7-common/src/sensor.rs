@@ -24,7 +24,7 @@ pub async fn lepton<S: SpiDevice, I: I2c, const P: usize, const N: usize>(
     frames: &mut FrameSender<'_, N>,
     spare: &mut Slot<N>,
 ) -> ! {
-    let mut log = Log::new("thermal camera");
+    let mut log = Log::thermal();
     loop {
         match frames.try_send() {
             Some(slot) => {
@@ -120,7 +120,7 @@ pub async fn camera<P: Port, const W: usize, const N: usize>(
     cache: &Cache,
     frames: &mut FrameSender<'_, N>,
 ) -> ! {
-    let mut log = Log::new("visible camera");
+    let mut log = Log::visible();
     let mut sequence = 0;
     // Not set up yet.
     let mut failures = MAX_FAILURES;

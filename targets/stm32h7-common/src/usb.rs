@@ -1,6 +1,7 @@
-//! Fused frames as a stream of PPM pictures over a USB serial port, which `ffplay` shows as it is.
+//! Fused frames as a stream of PPM pictures over a USB serial port, which `ffplay` shows as it is. With feature `pairs`, each
+//! visible frame as a PPM, followed by its infrared frame as a PGM of 16 bits.
 
-use core::fmt::Write;
+use core::fmt::{Arguments, Write};
 use core::pin::pin;
 
 use embassy_futures::join::join;
@@ -14,9 +15,12 @@ use embassy_usb::{Builder, Config};
 use fusionproxy_core::health::StatusWord;
 
 use crate::VISIBLE;
+use crate::thermal::{INFRARED, INFRARED_BYTES};
 
 /// Bytes of a fused frame, RGB.
 pub const PICTURE_BYTES: usize = VISIBLE.0 * VISIBLE.1 * 3;
+/// Bytes of an infrared frame beside it.
+const INFRARED_ROOM: usize = if cfg!(feature = "pairs") { INFRARED_BYTES } else { 0 };
 /// Bytes of a header, at most.
 const HEADER_BYTES: usize = 64;
 
@@ -26,13 +30,15 @@ pub struct Picture {
     pub status: StatusWord,
     /// Pixels, RGB, rows packed.
     pub rgb: [u8; PICTURE_BYTES],
+    /// With feature `pairs`, the infrared frame: words, high byte first.
+    pub infrared: [u8; INFRARED_ROOM],
 }
 
 impl Picture {
     /// A black picture.
     #[must_use]
     pub const fn new() -> Self {
-        Self { status: StatusWord(0), rgb: [0; PICTURE_BYTES] }
+        Self { status: StatusWord(0), rgb: [0; PICTURE_BYTES], infrared: [0; INFRARED_ROOM] }
     }
 }
 
@@ -139,14 +145,26 @@ async fn send<'d, D: Driver<'d>>(
     port: &mut PacketSender<'d, D>,
     picture: &Picture,
 ) -> Result<(), EndpointError> {
-    let mut header = Header { bytes: [0; HEADER_BYTES], len: 0 };
-    // A header is shorter than its buffer whatever the numbers are.
-    let _ = write!(header, "P6\n# status {:08x}\n{} {}\n255\n", picture.status.0, VISIBLE.0, VISIBLE.1);
+    let status = picture.status.0;
+    let header = Header::of(format_args!("P6\n# status {status:08x}\n{} {}\n255\n", VISIBLE.0, VISIBLE.1));
+    image(port, &header, &picture.rgb).await?;
+    if cfg!(feature = "pairs") {
+        let header = Header::of(format_args!("P5\n{} {}\n65535\n", INFRARED.0, INFRARED.1));
+        image(port, &header, &picture.infrared).await?;
+    }
+    Ok(())
+}
+
+async fn image<'d, D: Driver<'d>>(
+    port: &mut PacketSender<'d, D>,
+    header: &Header,
+    pixels: &[u8],
+) -> Result<(), EndpointError> {
     let packet = usize::from(port.max_packet_size());
-    for chunk in header.bytes[..header.len].chunks(packet).chain(picture.rgb.chunks(packet)) {
+    for chunk in header.bytes[..header.len].chunks(packet).chain(pixels.chunks(packet)) {
         port.write_packet(chunk).await?;
     }
-    if picture.rgb.len().is_multiple_of(packet) {
+    if pixels.len().is_multiple_of(packet) {
         // The host waits for a short packet at the end of a transfer.
         port.write_packet(&[]).await?;
     }
@@ -156,6 +174,15 @@ async fn send<'d, D: Driver<'d>>(
 struct Header {
     bytes: [u8; HEADER_BYTES],
     len: usize,
+}
+
+impl Header {
+    fn of(text: Arguments<'_>) -> Self {
+        let mut header = Self { bytes: [0; HEADER_BYTES], len: 0 };
+        // A header is shorter than its buffer whatever the numbers are.
+        let _ = header.write_fmt(text);
+        header
+    }
 }
 
 impl Write for Header {
