@@ -27,7 +27,7 @@ fn the_same_error_is_told_once_in_a_while() {
 
 #[test]
 fn numbers_make_no_new_kind() {
-    fn same<E: SameKind>(a: E, b: E) -> bool {
+    fn same<E: SameKind + Copy>(a: E, b: E) -> bool {
         a.same_kind(&b) && b.same_kind(&a)
     }
     assert!(same(ArduCam::NoBridge { found: 0xff }, ArduCam::NoBridge { found: 0 }));
