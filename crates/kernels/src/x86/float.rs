@@ -143,10 +143,12 @@ fn staged(g: &ConvGeometry) -> usize {
     if g.depthwise() { g.input_channels } else { g.input_channels / g.groups }
 }
 
-/// Pixels of a pointwise convolution that are worked on together: whole tiles of 12 pixels and two blocks, or 16 and one.
+/// Pixels of a pointwise convolution that are worked on together: whole tiles of 12 pixels and two blocks, or 16 and one; one
+/// tile at least.
 fn part<I: Isa, T: Float>(g: &ConvGeometry, output: Shape) -> usize {
     let tile = if g.output_channels / g.groups > 16 { 12 } else { 16 };
-    (4 * CHUNK / lane::<I, T>(g) / g.input_channels).next_multiple_of(tile).min(output.height * output.width)
+    let pixels = 4 * CHUNK / lane::<I, T>(g) / g.input_channels;
+    pixels.max(1).next_multiple_of(tile).min(output.height * output.width)
 }
 
 /// Most blocks of 16 output channels that the leaf kernel computes at once.

@@ -180,8 +180,8 @@ pub(super) fn run<I: Isa>(
             // Rows that follow one another are one long row.
             let (lines, pixels) = if whole { (1, width * units.len()) } else { (units.len(), width) };
             let step = sx * from.pixel;
-            // Lines or, of a long line, pixels whose activations stay in the cache.
-            let part_pixels = (CHUNK / inputs.max(1)).next_multiple_of(96).min(pixels);
+            // Lines or, of a long line, pixels whose activations stay in the cache: a tile at least.
+            let part_pixels = (CHUNK / inputs).max(1).next_multiple_of(96).min(pixels);
             let part_lines = (CHUNK / (inputs * width)).clamp(1, lines);
             for group in 0..g.groups {
                 for top in (0..lines).step_by(part_lines) {

@@ -104,6 +104,24 @@ fn depthwise() {
     }
 }
 
+/// More inputs than a part of the cache has room for: one tile of pixels is worked on at a time.
+#[test]
+fn pointwise_of_very_many_channels() {
+    let mut r = Random(4);
+    let window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0; 4] };
+    for (inputs, outputs) in [(5000, 40), (20_000, 17), (32_764, 3)] {
+        for groups in [1, 2] {
+            let g = ConvGeometry {
+                window,
+                groups,
+                input_channels: inputs * groups,
+                output_channels: outputs * groups,
+            };
+            check(&mut r, &g, (2, 7));
+        }
+    }
+}
+
 #[test]
 fn a_scale_that_overflows_takes_the_scalar_kernel() {
     let window = Window { kernel: [1, 1], stride: [1, 1], dilation: [1, 1], pad: [0; 4] };

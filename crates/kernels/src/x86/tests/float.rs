@@ -65,21 +65,40 @@ fn convolutions() {
         };
         let g = ConvGeometry { window, groups, input_channels: ci, output_channels: co };
         let (h, w) = (r.range(1, 8), r.range(1, 30));
-        let (Some(oh), Some(ow)) = (window.output(h, 0), window.output(w, 1)) else { continue };
-        let x = [Tensor::new(&mut r, dtype, Shape::new(h, w, ci))];
-        let y = Tensor::new(&mut r, dtype, Shape::new(oh, ow, co));
-        let len = packed_weights_len(&g, false);
-        let floats: Vec<f32> = (0..len).map(|_| r.unit() * 0.3).collect();
-        let halves: Vec<f16> = floats.iter().map(|w| f16::from_f32(*w)).collect();
-        let bias: Vec<f32> = (0..g.channel_slots()).map(|_| r.unit()).collect();
-        let weights = if dtype == DType::F16 {
-            ConvWeights::F16 { weights: &halves, bias: &bias }
-        } else {
-            ConvWeights::F32 { weights: &floats, bias: &bias }
-        };
-        let op = Op::Conv(Conv { geometry: g, weights, activation: activation(&mut r), finish: NONE });
-        compare(&mut r, &op, &x, &y, tolerance(dtype), &format!("{dtype:?} {g:?} on {h}x{w}"));
+        convolution(&mut r, dtype, &g, (h, w), 0.3);
     }
+}
+
+/// More inputs than a part of the cache has room for: one tile of pixels is worked on at a time. Weights are smaller, so that
+/// sums are not larger.
+#[test]
+fn pointwise_of_very_many_channels() {
+    let mut r = Random(36);
+    let window = Window { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [0; 4] };
+    for (input_channels, output_channels) in [(5000, 33), (5001, 16), (20_000, 17), (32_768, 3)] {
+        for dtype in [DType::F16, DType::F32] {
+            let g = ConvGeometry { window, groups: 1, input_channels, output_channels };
+            convolution(&mut r, dtype, &g, (2, 7), 20.0 / input_channels as f32);
+        }
+    }
+}
+
+/// Compares a convolution of `h` x `w` pixels with weights of up to `span`.
+fn convolution(r: &mut Random, dtype: DType, g: &ConvGeometry, (h, w): (usize, usize), span: f32) {
+    let (Some(oh), Some(ow)) = (g.window.output(h, 0), g.window.output(w, 1)) else { return };
+    let x = [Tensor::new(r, dtype, Shape::new(h, w, g.input_channels))];
+    let y = Tensor::new(r, dtype, Shape::new(oh, ow, g.output_channels));
+    let len = packed_weights_len(g, false);
+    let floats: Vec<f32> = (0..len).map(|_| r.unit() * span).collect();
+    let halves: Vec<f16> = floats.iter().map(|w| f16::from_f32(*w)).collect();
+    let bias: Vec<f32> = (0..g.channel_slots()).map(|_| r.unit()).collect();
+    let weights = if dtype == DType::F16 {
+        ConvWeights::F16 { weights: &halves, bias: &bias }
+    } else {
+        ConvWeights::F32 { weights: &floats, bias: &bias }
+    };
+    let op = Op::Conv(Conv { geometry: *g, weights, activation: activation(r), finish: NONE });
+    compare(r, &op, &x, &y, tolerance(dtype), &format!("{dtype:?} {g:?} on {h}x{w}"));
 }
 
 #[test]
