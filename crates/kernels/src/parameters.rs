@@ -21,7 +21,9 @@ pub(crate) fn check_parameters(op: &Op<'_>, dtype: DType, channels: usize) -> Re
         Op::Pool(p) => require(slides(&p.window), "kernel, stride and dilation must be at least 1"),
         Op::PixelShuffle { block, .. } => require(*block > 0, "block must be at least 1"),
         Op::Norm(n) => {
-            require(n.gamma.len() >= channels && n.beta.len() >= channels, "fewer gains than channels")
+            // As many: kernels take their number for that of the channels.
+            let each = n.gamma.len() == channels && n.beta.len() == channels;
+            require(each, "gains or offsets are not as many as the channels")
         }
         Op::Softmax(s) => {
             require(s.axis != Axis::Space, "softmax runs over channels or width")?;
