@@ -176,7 +176,9 @@ impl Bands<'_> {
     ) -> bool {
         let Lent { per_worker, rings, .. } = *lent;
         let enough = self.workers.checked_mul(per_worker).is_some_and(|n| n <= lent.private.len());
-        let counted = (1..=workers.count()).contains(&self.workers) && rings <= per_worker;
+        let counted = (1..=workers.count()).contains(&self.workers)
+            && self.strips.checked_mul(self.workers).is_some()
+            && rings <= per_worker;
         if !enough || !counted || !self.apart(phase, lent.shared.len()) {
             return false;
         }

@@ -72,6 +72,12 @@ fn a_worker_gets_its_own_rows_to_write_and_no_others_to_read() {
     assert!(!run(&[written(100)], 2), "it ends outside of the memory");
     let expected: Vec<u8> = [[5; 15], [10; 15]].concat();
     assert_eq!(output, expected);
+    // The bounds of the third band would be small numbers again, and its part of the output another's.
+    let bands = Bands { strips: usize::MAX / 2, workers: 3, written: &[], output_strip: 1 };
+    let mut lent =
+        Lent { shared: &mut [], private: &mut private, per_worker: 0, rings: 0, output: &mut output };
+    let run = bands.scatter(&Pool::new(3).unwrap(), Phase::All, &mut lent, &|_| panic!("strips overlap"));
+    assert!(!run, "more strips than can be divided");
 }
 
 #[test]
