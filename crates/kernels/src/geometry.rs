@@ -52,12 +52,18 @@ pub fn check_geometry(
     output: Shape,
 ) -> Result<(), GeometryError> {
     let mut inputs = inputs.into_iter();
-    let mut next = || inputs.next().ok_or(GeometryError("an input is missing"));
     let require = |ok: bool, what: &'static str| if ok { Ok(()) } else { Err(GeometryError(what)) };
-    let x = next()?;
+    // No product of dimensions overflows then, nor a sum of a dimension and a window.
+    let sized = |s: Shape| {
+        let fits = (1..=isize::MAX.unsigned_abs()).contains(&s.elements());
+        require(fits, "a tensor is empty or too large").map(|()| s)
+    };
+    let mut next = || sized(inputs.next().ok_or(GeometryError("an input is missing"))?);
+    let (x, output) = (next()?, sized(output)?);
     let same_size = x.height == output.height && x.width == output.width;
     let same_channels = x.channels == output.channels;
-    require(x.elements() > 0 && output.elements() > 0, "a tensor is empty")?;
+    // Whether `n` times `block` makes `product`.
+    let times = |n: usize, block: usize, product: usize| n.checked_mul(block) == Some(product);
     let slides = |w: &Window| {
         w.output(x.height, 0) == Some(output.height) && w.output(x.width, 1) == Some(output.width)
     };
@@ -150,23 +156,28 @@ pub fn check_geometry(
                     s.height == output.height && s.width == output.width,
                     "inputs and output differ in size",
                 )?;
-                channels += s.channels;
+                channels = channels.saturating_add(s.channels);
             }
             require(channels == output.channels, "channels do not add up")
         }
-        Op::Slice(s) => require(
-            s.start[0] + output.height <= x.height
-                && s.start[1] + output.width <= x.width
-                && s.start[2] + output.channels <= x.channels,
-            "slice ends outside the input",
-        ),
+        Op::Slice(s) => {
+            let inside =
+                |start: usize, n: usize, all: usize| start.checked_add(n).is_some_and(|end| end <= all);
+            require(
+                inside(s.start[0], output.height, x.height)
+                    && inside(s.start[1], output.width, x.width)
+                    && inside(s.start[2], output.channels, x.channels),
+                "slice ends outside the input",
+            )
+        }
         Op::Pad(p) => {
             require(same_channels, "input and output differ in channels")?;
             for (axis, (i, o)) in [(x.height, output.height), (x.width, output.width)].into_iter().enumerate()
             {
                 let before = p.before[axis];
                 let after = o
-                    .checked_sub(i + before)
+                    .checked_sub(i)
+                    .and_then(|rest| rest.checked_sub(before))
                     .ok_or(GeometryError("output is smaller than the padded input"))?;
                 if p.mode == PadMode::Reflect {
                     require(before < i && after < i, "reflect padding must be smaller than the input")?;
@@ -174,12 +185,15 @@ pub fn check_geometry(
             }
             Ok(())
         }
-        Op::PixelShuffle { block, .. } => require(
-            output.height == x.height * block
-                && output.width == x.width * block
-                && x.channels == output.channels * block * block,
-            "output must be block times larger",
-        ),
+        Op::PixelShuffle { block, .. } => {
+            let squared = block.checked_mul(*block);
+            require(
+                times(x.height, *block, output.height)
+                    && times(x.width, *block, output.width)
+                    && squared.is_some_and(|n| times(output.channels, n, x.channels)),
+                "output must be block times larger",
+            )
+        }
         Op::Matmul(m) => {
             let b = next()?;
             let (rows, keys) = (x.height * x.width, b.height * b.width);
@@ -222,10 +236,11 @@ pub fn check_geometry(
                 "infrared must be [height, width, 1]",
             )?;
             let planes = if b.gain == 0.0 { 1 } else { 2 };
+            let squared = b.block.checked_mul(b.block);
             require(
-                logits.height * b.block == x.height
-                    && logits.width * b.block == x.width
-                    && logits.channels == planes * b.block * b.block,
+                times(logits.height, b.block, x.height)
+                    && times(logits.width, b.block, x.width)
+                    && squared.is_some_and(|n| times(planes, n, logits.channels)),
                 "logits must be [height / block, width / block, planes * block^2]",
             )
         }
