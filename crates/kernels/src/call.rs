@@ -62,14 +62,37 @@ impl<'m> AnySrc<'m> {
     }
 
     /// First and one-past-last byte address, for overlap tests.
-    pub(crate) fn span(&self) -> (usize, usize) {
+    fn span(&self) -> (usize, usize) {
         let start = match self {
-            Self::U8(v) => v.ptr(0, 0).addr(),
-            Self::F16(v) => v.ptr(0, 0).addr(),
-            Self::F32(v) => v.ptr(0, 0).addr(),
+            Self::U8(v) => v.start(),
+            Self::F16(v) => v.start(),
+            Self::F32(v) => v.start(),
         };
         // A view's layout has a span: its constructor asked for it.
         (start, start + self.layout().span().unwrap_or(0) * self.dtype().bytes())
+    }
+
+    /// Whether the views certainly have no byte in common.
+    fn apart(&self, other: &Self) -> bool {
+        let ((a, a_end), (b, b_end)) = (self.span(), other.span());
+        if a_end <= b || b_end <= a {
+            return true;
+        }
+        let (low, high) = if a < b { (self, other) } else { (other, self) };
+        let (l, h) = (low.layout(), high.layout());
+        // Channel slices of one buffer: where rows are whole pixels, every element lies at its channel from a multiple of the
+        // pixel on, whatever its row and column.
+        let pixels = self.dtype() == other.dtype()
+            && l.pixel == h.pixel
+            && l.row.is_multiple_of(l.pixel)
+            && h.row.is_multiple_of(l.pixel);
+        let between = a.abs_diff(b) / self.dtype().bytes() % l.pixel;
+        pixels && l.shape.channels <= between && h.shape.channels <= l.pixel - between
+    }
+
+    /// Whether the views are the same elements in the same order.
+    fn same(&self, other: &Self) -> bool {
+        self.span() == other.span() && self.layout() == other.layout() && self.dtype() == other.dtype()
     }
 }
 
@@ -117,6 +140,9 @@ pub enum CallError {
     Parameters(&'static str),
     /// The views' element types do not fit the operator or its weights.
     ElementType,
+    /// The output overlaps an input, and is not the same elements as the input of an operator that allows that
+    /// ([`pointwise`]).
+    Overlap,
 }
 
 impl fmt::Display for CallError {
@@ -125,6 +151,7 @@ impl fmt::Display for CallError {
             Self::Geometry(e) => e.fmt(f),
             Self::Parameters(what) => f.write_str(what),
             Self::ElementType => f.write_str("element types do not fit the operator"),
+            Self::Overlap => f.write_str("output and input overlap"),
         }
     }
 }
@@ -134,8 +161,9 @@ impl core::error::Error for CallError {}
 /// One operator with its inputs and its output.
 ///
 /// Invariant, established by [`Call::new`]: shapes fit ([`check_geometry`]), element types fit the operator and its
-/// weights, and weights and tables are there in full length. That numbers are finite and sums fit their accumulators
-/// is proven by the artifact's reader and comes with the [`Op`].
+/// weights, weights and tables are there in full length, and the output is apart from each input or, where the operator is
+/// [`pointwise`], the same elements. That numbers are finite and sums fit their accumulators is proven by the artifact's
+/// reader and comes with the [`Op`].
 #[derive(Clone, Copy)]
 pub struct Call<'a, 'm> {
     op: Op<'a>,
@@ -148,7 +176,7 @@ impl<'a, 'm> Call<'a, 'm> {
     /// Checks and assembles.
     ///
     /// # Errors
-    /// [`CallError`] if parameters, shapes or element types do not fit.
+    /// [`CallError`] if parameters, shapes or element types do not fit, or views overlap that may not.
     pub fn new(
         op: Op<'a>,
         inputs: &'m [Operand<'m>],
@@ -174,6 +202,11 @@ impl<'a, 'm> Call<'a, 'm> {
         };
         if !weights || !(same || matches!(op, Op::Convert(_))) {
             return Err(CallError::ElementType);
+        }
+        let written = output.as_src();
+        let allowed = |i: &Operand<'_>| i.data.apart(&written) || pointwise(&op) && i.data.same(&written);
+        if !inputs.iter().all(allowed) {
+            return Err(CallError::Overlap);
         }
         Ok(Self { op, inputs, output, output_quant })
     }
@@ -233,39 +266,11 @@ impl<'a, 'm> Call<'a, 'm> {
         (n.kind == NormKind::Grn && source.shape() == target.shape()).then(|| source.shape().channels)
     }
 
-    /// Whether different units may run at the same time: no unit reads what another writes.
+    /// Whether different units may run at the same time: no unit reads what another writes, because an input is apart from the
+    /// output or each unit reads just the elements of it that it writes. But a line buffer's rows alias one another.
     pub(crate) fn race_free(&self) -> bool {
-        let output = self.output.as_src();
-        let out = output.layout();
-        // A line buffer's rows alias one another.
-        if out.ring < out.shape.height {
-            return false;
-        }
-        let (start, end) = output.span();
-        self.inputs.iter().all(|i| {
-            let layout = i.data.layout();
-            let (s, e) = i.data.span();
-            if e <= start || end <= s {
-                return true;
-            }
-            // Channel slices of one buffer: same strides, and the channels do not overlap.
-            if layout.pixel == out.pixel && layout.row == out.row && layout.ring >= layout.shape.height {
-                let bytes = self.output.dtype().bytes();
-                let (low, low_c, high) = if s < start {
-                    (s, layout.shape.channels, start)
-                } else {
-                    (start, out.shape.channels, s)
-                };
-                let apart = (high - low) / bytes;
-                if i.data.dtype() == output.dtype() && apart >= low_c && apart < out.pixel {
-                    let high_c = if s < start { out.shape.channels } else { layout.shape.channels };
-                    return apart + high_c <= out.pixel;
-                }
-                // In place: each unit reads exactly the pixels that it writes.
-                return s == start && layout.shape == out.shape && pointwise(&self.op);
-            }
-            false
-        })
+        let out = self.output.as_src();
+        out.layout().ring >= out.layout().shape.height
     }
 
     /// Shape of the output.

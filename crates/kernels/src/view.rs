@@ -193,6 +193,11 @@ impl<'m, T: Element> Src<'m, T> {
         self.layout.shape
     }
 
+    /// Address of the memory, row 0 of which may lie outside of the window.
+    pub(crate) fn start(&self) -> usize {
+        self.data.addr().get()
+    }
+
     /// Whether pixels follow one another without gaps.
     pub fn packed_pixels(&self) -> bool {
         self.layout.pixel == self.layout.shape.channels
