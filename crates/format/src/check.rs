@@ -7,10 +7,10 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, little_endian as le};
 
 use crate::op::Finish;
 use crate::{
-    Activation, Artifact, Axis, Binary, BinaryOp, Blend, Conv, ConvGeometry, ConvWeights, Convert, DType,
-    FixedPoint, LoadError, Matmul, Norm, NormKind, Op, OpKind, OpRecord, Pad, PadMode, Pool, PoolKind,
-    Precision, Reduce, ReduceKind, Resize, ResizeMode, Slice, Softmax, Tensor, TensorId, Transpose, Window,
-    packed_weights_len,
+    Activation, Artifact, Axis, Binary, BinaryOp, Blend, CHANNEL_BLOCK, Conv, ConvGeometry, ConvWeights,
+    Convert, DType, FixedPoint, LoadError, Matmul, Norm, NormKind, Op, OpKind, OpRecord, Pad, PadMode, Pool,
+    PoolKind, Precision, Reduce, ReduceKind, Resize, ResizeMode, Slice, Softmax, Tensor, TensorId, Transpose,
+    Window, packed_weights_len,
 };
 
 type Field = &'static str;
@@ -452,7 +452,11 @@ fn conv<'a>(r: &Reader<'_, 'a>) -> Result<Conv<'a>, Field> {
             if bias.iter().any(|b| b.unsigned_abs() > 1 << 30) {
                 return Err("bias must be at most 2^30");
             }
-            ConvWeights::Int8 { weights: r.slice(4, len, WEIGHTS)?, bias, scale: r.floats(6, slots, SCALE)? }
+            let weights = r.slice(4, len, WEIGHTS)?;
+            if !padded_with_zeros(&geometry, weights) {
+                return Err("weights must be padded with zeros");
+            }
+            ConvWeights::Int8 { weights, bias, scale: r.floats(6, slots, SCALE)? }
         }
         DType::F16 => {
             ConvWeights::F16 { weights: r.slice(4, len, WEIGHTS)?, bias: r.floats(5, slots, BIAS)? }
@@ -462,6 +466,16 @@ fn conv<'a>(r: &Reader<'_, 'a>) -> Result<Conv<'a>, Field> {
         }
     };
     Ok(Conv { geometry, weights, activation: r.activation()?, finish: r.finish()? })
+}
+
+/// Whether nothing but zeros follows the inputs of each row of packed 8-bit weights. Kernels that multiply whole groups of four
+/// inputs multiply what stands there by whatever follows the window.
+fn padded_with_zeros(g: &ConvGeometry, weights: &[i8]) -> bool {
+    let len = usize::from(g.window.kernel[1]) * (g.input_channels / g.groups);
+    let rest = len % 4;
+    let rows = weights.as_chunks::<{ 4 * CHANNEL_BLOCK }>().0.chunks(len.div_ceil(4));
+    let mut quads = rows.filter_map(|row| row.last()).flat_map(|last| last.as_chunks::<4>().0);
+    rest == 0 || g.depthwise() || quads.all(|quad| quad.iter().skip(rest).all(|w| *w == 0))
 }
 
 fn binary<'a>(r: &Reader<'_, 'a>, b: &Tensor<'a>) -> Result<Binary<'a>, Field> {

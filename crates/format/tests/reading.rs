@@ -3,8 +3,8 @@
 mod ops;
 
 use fusionproxy_format::{
-    Activation, Artifact, Builder, DType, Extent, HEADER_BYTES, LoadError, MAGIC, OP_BYTES, Op, Precision,
-    Quant, TENSOR_BYTES, Tensor,
+    Activation, Artifact, Builder, DType, Extent, HEADER_BYTES, LoadError, MAGIC, OP_BYTES, Op, OpKind,
+    Precision, Quant, TENSOR_BYTES, Tensor,
 };
 use proptest::prelude::*;
 
@@ -222,6 +222,25 @@ fn fields_out_of_range_are_named() {
         changed.get_mut()[at..at + value.len()].copy_from_slice(&value);
         let error = Artifact::new_ignoring_checksum(changed.get()).err();
         assert_eq!(error, Some(expected), "byte {at}");
+    }
+}
+
+/// Rows of 15 inputs take 16 bytes, of which kernels multiply the last one, too.
+#[test]
+fn rows_of_weights_end_in_zeros() {
+    let bytes = ops::cases().into_iter().find(|c| c.op == OpKind::Conv).unwrap().bytes;
+    let word = |at: usize| u32::from_le_bytes(*bytes.get()[at..].first_chunk().unwrap()) as usize;
+    let op = sections(&bytes).1 + OP_BYTES;
+    let weights = word(52) + word(op + 20 + 4 * 4);
+    // [2 groups][3 rows][4 groups of inputs][16 outputs][4]
+    for at in 0..2 * 3 * 256 {
+        let mut changed = bytes.clone();
+        let byte = &mut changed.get_mut()[weights + at];
+        *byte = byte.wrapping_add(1);
+        let error = Artifact::new_ignoring_checksum(changed.get()).err();
+        let padding = at % 256 >= 192 && at % 4 == 3;
+        let expected = LoadError::Op { index: 1, field: "weights must be padded with zeros" };
+        assert_eq!(error, padding.then_some(expected), "byte {at}");
     }
 }
 
