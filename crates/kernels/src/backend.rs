@@ -10,12 +10,22 @@ use crate::{Call, Shape, Src, scalar};
 ///
 /// Every CPU backend gives the bytes of [`Scalar`] for 8-bit calls. Float calls agree within rounding: a backend may use
 /// fused multiply-adds and another order of summation, and short sums in half precision ([`Backend::half_sums`]).
-pub trait Backend: Sync {
+///
+/// Methods panic, and touch nothing, if what they are asked for is not part of the call.
+///
+/// # Safety
+/// Workers compute disjoint units of one call at the same time ([`crate::run`]), or disjoint rows of one response
+/// normalisation: [`Backend::run`], [`Backend::square_sums`] and [`Backend::respond`] must then not race. Kernels do not
+/// because they write what they are asked for alone, which [`Call::new`] has proven apart from what others read.
+pub unsafe trait Backend: Sync {
     /// Name as `{architecture}-{extension}`.
     fn name(&self) -> &'static str;
 
     /// Computes the units `units` of `call` (see [`Call::units`]), at least one. `scratch` is aligned to 64 bytes and holds at least
     /// [`Backend::scratch_bytes`] for this operator; its contents are arbitrary before and after.
+    ///
+    /// # Panics
+    /// If the units are not the call's, or its views do not admit them, or the scratch is not as it should be.
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]);
 
     /// Scratch that one worker needs to run `op`. Depends on nothing but its arguments, so that a host can plan for
@@ -29,7 +39,8 @@ pub trait Backend: Sync {
     }
 
     /// First half of a global response normalisation of bytes that workers share: the sum of the squares of each channel of
-    /// `call`'s input over `rows`, zero point taken off, written to `sums`. `scratch` as for [`Backend::run`], less the sums.
+    /// `call`'s input over `rows`, zero point taken off, written to `sums`, one a channel. `scratch` as for [`Backend::run`],
+    /// less the sums.
     fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], _scratch: &mut [u8]) {
         scalar::square_sums(call, rows, sums);
     }
@@ -49,7 +60,8 @@ pub trait Backend: Sync {
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str;
 }
 
-impl<B: Backend + ?Sized> Backend for &B {
+// SAFETY: what it refers to does not race either.
+unsafe impl<B: Backend + ?Sized> Backend for &B {
     fn name(&self) -> &'static str {
         (**self).name()
     }
@@ -86,7 +98,8 @@ impl Scalar {
     pub const ALL: Self = Self;
 }
 
-impl<const SET: u32> Backend for Scalar<SET> {
+// SAFETY: each kernel writes the elements of its units, or rows, alone.
+unsafe impl<const SET: u32> Backend for Scalar<SET> {
     fn name(&self) -> &'static str {
         "scalar"
     }

@@ -8,6 +8,7 @@ use half::f16;
 
 use crate::geometry::{GeometryError, Shape, check_geometry, pointwise};
 use crate::parameters::check_parameters;
+use crate::reach::by_rows;
 use crate::view::{Dst, Element, Layout, Src};
 
 /// A read-only view of any element type.
@@ -58,6 +59,15 @@ impl<'m> AnySrc<'m> {
             Self::U8(v) => Self::U8(v.window(rows)),
             Self::F16(v) => Self::F16(v.window(rows)),
             Self::F32(v) => Self::F32(v.window(rows)),
+        }
+    }
+
+    /// See [`Src::expect_rows`].
+    fn expect_rows(&self, rows: &Range<usize>) {
+        match self {
+            Self::U8(v) => v.expect_rows(rows),
+            Self::F16(v) => v.expect_rows(rows),
+            Self::F32(v) => v.expect_rows(rows),
         }
     }
 
@@ -257,6 +267,22 @@ impl<'a, 'm> Call<'a, 'm> {
             Op::Norm(n) if n.kind == NormKind::Grn => 1,
             _ => shape.height,
         }
+    }
+
+    /// What kernels rely on that work through raw pointers, checked once for all units that a backend is asked for: that they
+    /// are the call's, that the output admits their rows, and that the scratch is aligned. Its size is checked where it is
+    /// handed out, and each row of an input where its address is asked for.
+    pub(crate) fn expect_units(&self, units: &Range<usize>, scratch: &[u8]) {
+        assert!(units.start < units.end && units.end <= self.units(), "no units of the call");
+        assert!(scratch.is_empty() || scratch.as_ptr().addr().is_multiple_of(64), "scratch is not aligned");
+        if by_rows(&self.op) {
+            self.output.as_src().expect_rows(units);
+        }
+    }
+
+    /// The same of sums that workers share: there is one for each channel of a global response normalisation of bytes.
+    pub(crate) fn expect_sums(&self, sums: &[u64]) {
+        assert!(self.response_channels() == Some(sums.len()), "no sums of the call");
     }
 
     /// Channels of a global response normalisation of bytes: one unit, whose rows workers can share all the same.

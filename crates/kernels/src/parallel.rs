@@ -39,8 +39,8 @@ struct Shared<'r, 'a, 'm> {
     per_worker: usize,
 }
 
-// SAFETY: `run` has this shared between workers only if `Call::race_free` holds, so that no worker reads or writes an element
-// that another writes, and each worker makes a slice of its own part of the scratch alone.
+// SAFETY: `run` has this shared between workers only if `Call::race_free` holds. They compute disjoint units or rows of the
+// call, which do not race by the contract of `Backend`, and each makes a slice of its own part of the scratch alone.
 unsafe impl Sync for Shared<'_, '_, '_> {}
 
 impl Shared<'_, '_, '_> {
@@ -61,7 +61,7 @@ impl Shared<'_, '_, '_> {
     }
 }
 
-/// Runs a whole call. `scratch` is split into equal parts of a multiple of 64 bytes, one a worker.
+/// Runs a whole call. `scratch`, aligned to 64 bytes, is split into equal parts of a multiple of 64 bytes, one a worker.
 ///
 /// A call whose units are not independent (a line buffer, overlapping memory) runs on the calling thread.
 pub fn run<B: Backend + ?Sized, W: Workers + ?Sized>(

@@ -198,6 +198,16 @@ impl<'m, T: Element> Src<'m, T> {
         self.data.addr().get()
     }
 
+    /// For kernels that take the address of the first of several rows alone.
+    ///
+    /// # Panics
+    /// If one of `rows` lies outside of the view.
+    #[inline(always)]
+    pub(crate) fn expect_rows(&self, rows: &Range<usize>) {
+        let w = &self.window;
+        assert!(w.first <= rows.start && rows.start <= rows.end && rows.end <= w.end);
+    }
+
     /// Whether pixels follow one another without gaps.
     pub fn packed_pixels(&self) -> bool {
         self.layout.pixel == self.layout.shape.channels

@@ -9,23 +9,10 @@ use fusionproxy_kernels::{Backend, Layout, Scalar, Shape};
 use half::f16;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use support::{Case, OwnedOp, Rng, Tensor, for_all, for_cases};
+use support::{Case, OwnedOp, Rng, Tensor, backends, for_all, for_cases};
 
 /// Step 1, zero at 0.
 const UNIT: Quant = Quant { scale: 1.0, zero_point: 0 };
-
-/// The backends of this architecture that this CPU supports (on x86-64 their detection needs the feature `std`), and those
-/// for Cortex-M, whose instructions have a twin for every architecture.
-fn backends() -> Vec<&'static dyn Backend> {
-    let mut backends: Vec<_> = fusionproxy_kernels::arm::backends().collect();
-    #[cfg(all(target_arch = "x86_64", feature = "std"))]
-    backends.extend(fusionproxy_kernels::x86::backends());
-    #[cfg(target_arch = "aarch64")]
-    backends.extend(fusionproxy_kernels::aarch64::backends());
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    backends.extend(fusionproxy_kernels::wasm::backends());
-    backends
-}
 
 #[test]
 fn every_backend_agrees_with_the_scalar_kernels() {

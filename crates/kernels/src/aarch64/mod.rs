@@ -125,12 +125,14 @@ isa!(NeonI8mm, Mixed, "neon,i8mm");
 
 macro_rules! backend {
     ($token:ident, $name:literal) => {
-        impl Backend for $token {
+        // SAFETY: each kernel, and each scalar one, writes the elements of its units, or rows, alone.
+        unsafe impl Backend for $token {
             fn name(&self) -> &'static str {
                 $name
             }
 
             fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+                call.expect_units(&units, scratch);
                 if !run::<Self>(call, units.clone(), scratch) {
                     scalar::run::<EVERY>(call, units, scratch);
                 }

@@ -30,6 +30,7 @@ pub struct Helium<const SET: u32 = { u32::MAX }>;
 
 /// Runs `units` with the drivers for the operators in `SET`, and with the scalar kernels for the rest.
 fn run<I: Isa, const SET: u32>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+    call.expect_units(&units, scratch);
     if !rows::run_linked::<I, SET>(call, units.clone(), scratch) {
         scalar::run::<SET>(call, units, scratch);
     }
@@ -37,7 +38,8 @@ fn run<I: Isa, const SET: u32>(call: &Call<'_, '_>, units: Range<usize>, scratch
 
 macro_rules! backend {
     ($token:ident, $isa:ident, $name:literal) => {
-        impl<const SET: u32> Backend for $token<SET> {
+        // SAFETY: each kernel, and each scalar one, writes the elements of its units, or rows, alone.
+        unsafe impl<const SET: u32> Backend for $token<SET> {
             fn name(&self) -> &'static str {
                 $name
             }

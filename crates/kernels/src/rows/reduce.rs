@@ -55,7 +55,7 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, op: &Reduce, units: Range<usize>,
     let Shape { height, width, .. } = source.shape();
     let sums = Parts::new(scratch).take(scratch_bytes(source.shape()));
     sums.fill(0);
-    // SAFETY: the scratch holds a sum for every channel.
+    // SAFETY: the scratch holds a sum for every channel, aligned as all parts of it are; `units` are channels.
     unsafe { add_rows::<I>(&source, units.clone(), 0..height, sums.as_mut_ptr().cast()) };
     let n = height * width;
     let scale = if op.kind == ReduceKind::Mean { op.scale / n as f32 } else { op.scale };

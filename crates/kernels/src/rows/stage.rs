@@ -13,7 +13,7 @@ use crate::{Element, Shape, Src};
 /// Bytes that may be read past the end of a staged row: a vector.
 const SLACK: usize = 16;
 
-/// Hands out parts of a worker's scratch, each aligned to 64 bytes as the scratch itself is.
+/// Hands out parts of a worker's scratch, each aligned to 64 bytes as the scratch itself is ([`crate::Call::expect_units`]).
 pub(crate) struct Parts<'s>(&'s mut [u8]);
 
 impl<'s> Parts<'s> {

@@ -108,12 +108,14 @@ fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
     rows::kernel(op, dtype).filter(|_| bounded)
 }
 
-impl<const SET: u32> Backend for Simd128<SET> {
+// SAFETY: each kernel, and each scalar one, writes the elements of its units, or rows, alone.
+unsafe impl<const SET: u32> Backend for Simd128<SET> {
     fn name(&self) -> &'static str {
         if cfg!(target_feature = "relaxed-simd") { "wasm32-relaxed-simd" } else { "wasm32-simd128" }
     }
 
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+        call.expect_units(&units, scratch);
         let taken = kernel(call.op(), call.output().dtype()).is_some();
         if !(taken && rows::run::<Leaves>(call, units.clone(), scratch)) {
             scalar::run::<SET>(call, units, scratch);

@@ -287,6 +287,9 @@ pub(super) fn run<I: Isa, T: Float>(
             && to.ring >= to.shape.height;
         // Rows that follow one another are one long row.
         let (lines, pixels) = if whole { (1, width * units.len()) } else { (units.len(), width) };
+        if whole {
+            source.expect_rows(&units);
+        }
         let pitch = sx * from.pixel;
         for y in units.start..units.start + lines {
             for x in (0..pixels).step_by(part) {

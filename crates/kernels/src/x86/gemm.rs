@@ -179,6 +179,9 @@ pub(super) fn run<I: Isa>(
                 && to.ring >= to.shape.height;
             // Rows that follow one another are one long row.
             let (lines, pixels) = if whole { (1, width * units.len()) } else { (units.len(), width) };
+            if whole {
+                source.expect_rows(&units);
+            }
             let step = sx * from.pixel;
             // Lines or, of a long line, pixels whose activations stay in the cache: a tile at least.
             let part_pixels = (CHUNK / inputs).max(1).next_multiple_of(96).min(pixels);

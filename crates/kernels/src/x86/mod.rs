@@ -120,6 +120,7 @@ fn input_shape(call: &Call<'_, '_>) -> Shape {
 }
 
 fn run<I: isa::Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
+    call.expect_units(&units, scratch);
     if !run_simd::<I>(call, units.clone(), scratch) {
         scalar::run::<EVERY>(call, units, scratch);
     }
@@ -167,7 +168,8 @@ fn scratch_float<I: isa::Isa, T: element::Float>(op: &Op<'_>, input: Shape, outp
 
 macro_rules! backend {
     ($token:ident, $name:literal) => {
-        impl Backend for $token {
+        // SAFETY: each kernel, and each scalar one, writes the elements of its units, or rows, alone.
+        unsafe impl Backend for $token {
             fn name(&self) -> &'static str {
                 $name
             }
@@ -197,6 +199,7 @@ macro_rules! backend {
                 sums: &mut [u64],
                 scratch: &mut [u8],
             ) {
+                call.expect_sums(sums);
                 match call.op() {
                     Op::Norm(n) if norm::supports(n) => norm::square_sums::<Self>(call, rows, sums, scratch),
                     _ => scalar::square_sums(call, rows, sums),
@@ -204,6 +207,7 @@ macro_rules! backend {
             }
 
             fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], scratch: &mut [u8]) {
+                call.expect_sums(sums);
                 match call.op() {
                     Op::Norm(n) if norm::supports(n) => norm::respond::<Self>(call, n, rows, sums, scratch),
                     _ => scalar::respond(call, rows, sums),

@@ -152,10 +152,10 @@ pub(super) fn respond<I: Isa>(
     let mean = total / channels as f32 + op.epsilon;
     let responses = Arena::new(scratch).take(channels * 4).as_mut_ptr().cast::<f32>();
     for (c, (gamma, sum)) in op.gamma.iter().zip(sums).enumerate() {
-        // SAFETY: `channels` numbers were taken, aligned to 64 bytes; there are as many gains.
+        // SAFETY: `channels` numbers were taken, aligned to 64 bytes; `Call` proves that there are as many gains.
         unsafe { responses.add(c).write(norm(sum) / mean * gamma) };
     }
-    // SAFETY: they were all written: there are as many gains and sums as channels.
+    // SAFETY: they were all written: there are as many gains and, by `Call::expect_sums`, sums as channels.
     let responses = unsafe { core::slice::from_raw_parts(responses, channels) };
     for y in rows {
         let row = row(call, op, responses, (&source, &out), y);

@@ -162,19 +162,19 @@ impl Case {
     }
 
     /// Calls `f` with scratch for `workers` as executors give it: aligned to 64 bytes, its contents arbitrary.
-    pub fn with_scratch(
+    pub fn with_scratch<R>(
         &self,
         backend: &dyn Backend,
         call: &Call<'_, '_>,
         workers: usize,
-        f: impl FnOnce(&mut [u8]),
-    ) {
+        f: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
         let (input, output) = (self.inputs[0].shape(), self.output.shape);
         let needed = backend.scratch_bytes(call.op(), self.output_dtype, input, output);
         let needed = workers * needed.next_multiple_of(64);
         let mut scratch = vec![0x5a; needed + 64];
         let start = scratch.as_ptr().addr().next_multiple_of(64) - scratch.as_ptr().addr();
-        f(&mut scratch[start..start + needed]);
+        f(&mut scratch[start..start + needed])
     }
 
     /// Rows of input `i` that output row `y` reads, or `None` if the operator's rows are not local.

@@ -12,6 +12,7 @@ mod rng;
 pub mod tensor;
 
 use fusionproxy_format::{DType, OpKind};
+use fusionproxy_kernels::Backend;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
@@ -19,6 +20,19 @@ pub use case::Case;
 pub use owned::{OwnedFinish, OwnedOp, OwnedWeights};
 pub use rng::Rng;
 pub use tensor::Tensor;
+
+/// The backends of this architecture that this CPU supports (on x86-64 their detection needs the feature `std`), and those
+/// for Cortex-M, whose instructions have a twin for every architecture.
+pub fn backends() -> Vec<&'static dyn Backend> {
+    let mut backends: Vec<_> = fusionproxy_kernels::arm::backends().collect();
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    backends.extend(fusionproxy_kernels::x86::backends());
+    #[cfg(target_arch = "aarch64")]
+    backends.extend(fusionproxy_kernels::aarch64::backends());
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    backends.extend(fusionproxy_kernels::wasm::backends());
+    backends
+}
 
 /// Random cases of `kind` whose inputs and output have the element type `dtype` ([`OpKind::Convert`]: the output).
 ///
