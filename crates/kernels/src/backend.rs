@@ -42,11 +42,13 @@ pub unsafe trait Backend: Sync {
     /// `call`'s input over `rows`, zero point taken off, written to `sums`, one a channel. `scratch` as for [`Backend::run`],
     /// less the sums.
     fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], _scratch: &mut [u8]) {
+        call.expect_sums(sums);
         scalar::square_sums(call, rows, sums);
     }
 
     /// Second half: `rows` of the output, from the sums of all rows.
     fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], _scratch: &mut [u8]) {
+        call.expect_sums(sums);
         scalar::respond(call, rows, sums);
     }
 
