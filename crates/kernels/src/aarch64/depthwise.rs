@@ -52,7 +52,7 @@ unsafe fn filter<D: Dot, const GROUPS: usize>(row: &DepthwiseRow<'_>) {
         // SAFETY: phase < period, so the tables are inside; at < len, so a vector at `at` ends inside the taps' slack; bytes
         // at..min(at + 16, len) of the output.
         unsafe {
-            let mut sums = [D::start(); 4];
+            let mut sums = [D::start(0); 4];
             let mut weights = row.weights.cast::<i8>().add(phase * groups * TAPS * VECTOR);
             for group in 0..groups {
                 let x: [_; TAPS] =

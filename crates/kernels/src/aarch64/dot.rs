@@ -4,9 +4,9 @@
 //! Their assembly is inlined into functions whose target features include them.
 
 use core::arch::aarch64::{
-    int8x16_t, int32x4_t, uint8x16_t, vaddq_s32, vdupq_laneq_s32, vdupq_n_s32, vdupq_n_u8, veorq_u8,
-    vget_low_s8, vmull_high_s8, vmull_s8, vpadalq_s16, vpaddq_s32, vreinterpretq_s8_s32, vreinterpretq_s8_u8,
-    vreinterpretq_s32_u8, vreinterpretq_u8_s8,
+    int8x16_t, int32x4_t, uint8x16_t, vaddq_s32, vdupq_laneq_s32, vdupq_n_s32, vdupq_n_u8, vdupq_n_u64,
+    veorq_u8, vget_low_s8, vmull_high_s8, vmull_s8, vpadalq_s16, vpaddq_s32, vreinterpretq_s8_s32,
+    vreinterpretq_s8_u8, vreinterpretq_s32_u8, vreinterpretq_s32_u64, vreinterpretq_u8_s8,
 };
 use core::arch::asm;
 
@@ -24,8 +24,8 @@ pub(super) trait Dot: 'static {
     /// Activations as the products take them.
     fn activations(x: uint8x16_t) -> uint8x16_t;
 
-    /// The sums before the first product.
-    fn start() -> Self::Sums;
+    /// Sums that all begin with `v`.
+    fn start(v: i32) -> Self::Sums;
 
     /// sums\[o\] += the products of `w`\[4 o..\] with the four activations `x`\[4 `LANE`..\]
     fn by_lane<const LANE: i32>(sums: Self::Sums, w: int8x16_t, x: uint8x16_t) -> Self::Sums;
@@ -59,9 +59,10 @@ impl Dot for Multiply {
     }
 
     #[inline(always)]
-    fn start() -> Self::Sums {
+    fn start(v: i32) -> Self::Sums {
+        // Of the two that are added up at the end, one begins with it.
         // SAFETY: an instruction of every AArch64.
-        [unsafe { vdupq_n_s32(0) }; 2]
+        [unsafe { vreinterpretq_s32_u64(vdupq_n_u64(u64::from(v.cast_unsigned()))) }; 2]
     }
 
     #[inline(always)]
@@ -111,9 +112,9 @@ macro_rules! dot {
             }
 
             #[inline(always)]
-            fn start() -> int32x4_t {
+            fn start(v: i32) -> int32x4_t {
                 // SAFETY: an instruction of every AArch64.
-                unsafe { vdupq_n_s32(0) }
+                unsafe { vdupq_n_s32(v) }
             }
 
             #[inline(always)]

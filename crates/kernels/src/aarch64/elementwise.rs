@@ -1,7 +1,7 @@
 //! Sums and products of runs in plain arithmetic, which the compiler turns into NEON, and tables by `tbl`.
 
 use core::arch::aarch64::{
-    uint8x16x4_t, vdupq_n_u8, vld1q_u8, vld1q_u8_x4, vqtbl4q_u8, vqtbx4q_u8, vst1q_u8, vsubq_u8,
+    uint8x16x4_t, vdupq_n_u8, vld1q_u8, vld1q_u8_x4, vqtbl4q_u8, vqtbx4q_u8, vst1q_u8, vst4q_u8, vsubq_u8,
 };
 
 use crate::rows::elementwise::{Product, Sum};
@@ -46,6 +46,15 @@ pub(super) unsafe fn sum(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: 
 pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, op: &Product) {
     // SAFETY: passed on.
     unsafe { each2(a, b, to, n, |a, b| op.value(a, b)) }
+}
+
+/// The body of [`crate::rows::isa::Isa::interleave`].
+pub(super) fn interleave(four: [[u8; 16]; 4], to: &mut [u8; 64]) {
+    // SAFETY: four vectors are read, and as much is written.
+    unsafe {
+        let [a, b, c, d] = four.each_ref().map(|v| vld1q_u8(v.as_ptr()));
+        vst4q_u8(to.as_mut_ptr(), uint8x16x4_t(a, b, c, d));
+    }
 }
 
 /// The body of [`crate::rows::isa::Isa::look_up`]: a quarter of the table at a time, each keeping what lies outside of it.

@@ -65,7 +65,10 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize>(row: &GemmRow<'_>, x: usi
     // SAFETY: weights, bias and scale cover 16 outputs of which the first 4 * V are computed; the pixels have `quads` * 4
     // bytes at each tap and `channels` bytes of output.
     unsafe {
-        let mut sums = [[D::start(); V]; P];
+        let mut sums = match row.row_bias {
+            None => [[D::start(0); V]; P],
+            Some(bias) => core::array::from_fn(|p| [D::start(bias.add(x + p).read()); V]),
+        };
         let mut weights = row.weights.cast::<i8>();
         for tap in row.taps {
             let mut from = tap.add(x * row.step);

@@ -8,6 +8,7 @@ mod elementwise;
 mod finish;
 mod float;
 mod gemm;
+mod lanes;
 
 use core::ops::Range;
 
@@ -16,9 +17,10 @@ use half::f16;
 
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::isa::Isa;
-use crate::rows::{self, depthwise::DepthwiseRow, gemm::GemmRow};
+use crate::rows::{self, depthwise::DepthwiseRow, gemm::GemmRow, wide};
 use crate::{Backend, Call, Shape, Src, scalar};
 use dot::{Dot, Mixed, Multiply, Signed};
+use lanes::Vectors;
 
 const EVERY: u32 = u32::MAX;
 
@@ -82,6 +84,10 @@ macro_rules! isa {
                 unsafe { run(row) }
             }
 
+            fn interleave(four: [[u8; 16]; 4], to: &mut [u8; 64]) {
+                elementwise::interleave(four, to);
+            }
+
             fn depthwise_place(tap: usize, element: usize) -> usize {
                 depthwise::place(tap, element)
             }
@@ -140,11 +146,20 @@ macro_rules! backend {
 
             fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
                 rows::scratch_bytes::<Self>(op, dtype, input, output)
+                    .max(wide::scratch_bytes(op, dtype, input))
                     .max(float::scratch_bytes(op, dtype, output))
             }
 
             fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], _: &mut [u8]) {
                 rows::reduce::sum_rows::<Self>(image, rows, sums);
+            }
+
+            fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], _: &mut [u8]) {
+                wide::square_sums::<Vectors>(call, rows, sums);
+            }
+
+            fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], scratch: &mut [u8]) {
+                wide::respond::<Vectors>(call, rows, sums, scratch);
             }
 
             fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
@@ -156,9 +171,13 @@ macro_rules! backend {
                         Some(rows::Kernel::Binary) => concat!($name, "-binary"),
                         Some(rows::Kernel::Table) => concat!($name, "-table"),
                         Some(rows::Kernel::Reduce) => concat!($name, "-reduce"),
+                        Some(rows::Kernel::Matmul) => concat!($name, "-matmul"),
                         Some(rows::Kernel::Blend) => concat!($name, "-blend"),
                         Some(rows::Kernel::Copy) => concat!($name, "-copy"),
-                        None => "scalar",
+                        None => match wide::kernel(op, dtype) {
+                            Some(wide::Kernel::Norm) => concat!($name, "-norm"),
+                            None => "scalar",
+                        },
                     },
                 }
             }
@@ -175,7 +194,7 @@ fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> 
     match (call.op(), call.output().dtype()) {
         (Op::Conv(c), DType::F16) => float::run::<f16>(call, c, units, scratch),
         (Op::Conv(c), DType::F32) => float::run::<f32>(call, c, units, scratch),
-        _ => rows::run::<I>(call, units, scratch),
+        _ => wide::run::<Vectors>(call, units.clone(), scratch) || rows::run::<I>(call, units, scratch),
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct GemmRow<'a> {
     pub(crate) weights: *const u8,
     /// Bias of the block, 16, with the share of [`Isa::OFFSET`].
     pub(crate) bias: *const i32,
+    /// What every output of a pixel has in addition, one number a pixel; a convolution has none.
+    pub(crate) row_bias: Option<*const i32>,
     /// Scale of the block, 16.
     pub(crate) scale: *const f32,
     /// First output channel of pixel 0; nothing overlaps the output.
@@ -149,6 +151,7 @@ pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, conv: &Conv<'_>, units: Range<usi
                 } else {
                     shifted[slot * size_of::<i32>()..].as_ptr().cast()
                 },
+                row_bias: None,
                 scale: scale[slot..][..CHANNEL_BLOCK].as_ptr(),
                 out: out.ptr(y, 0).wrapping_add(group * outputs + first),
                 out_pixel,

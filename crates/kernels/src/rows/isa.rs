@@ -38,6 +38,13 @@ pub(crate) trait Isa: 'static {
     /// The CPU has the instructions. The row is as [`GemmRow`] says.
     unsafe fn gemm(row: &GemmRow<'_>);
 
+    /// Byte c of each of four runs, as `[c][4]`.
+    fn interleave(four: [[u8; 16]; 4], to: &mut [u8; 64]) {
+        for (c, to) in to.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            *to = four.map(|run| run[c]);
+        }
+    }
+
     /// Offset of the weight of a tap for an element of a vector.
     fn depthwise_place(tap: usize, element: usize) -> usize;
 

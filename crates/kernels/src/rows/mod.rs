@@ -7,11 +7,15 @@ pub(crate) mod blend;
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
 pub(crate) mod gemm;
+mod heads;
 pub(crate) mod isa;
+pub(crate) mod matmul;
 pub(crate) mod moves;
 pub(crate) mod reduce;
 pub(crate) mod requant;
 pub(crate) mod stage;
+#[cfg(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
+pub(crate) mod wide;
 
 use core::ops::Range;
 
@@ -29,6 +33,7 @@ pub(crate) enum Kernel {
     Binary,
     Table,
     Reduce,
+    Matmul,
     Blend,
     Copy,
 }
@@ -44,6 +49,7 @@ pub(crate) fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
         Op::Binary(b) if elementwise::supports(b) => Some(Kernel::Binary),
         Op::Activation { table: Some(_), .. } => Some(Kernel::Table),
         Op::Reduce(r) if reduce::supports(r) => Some(Kernel::Reduce),
+        Op::Matmul(_) => Some(Kernel::Matmul),
         Op::Blend(_) => Some(Kernel::Blend),
         _ if moves::supports(op) => Some(Kernel::Copy),
         _ => None,
@@ -79,6 +85,9 @@ pub(crate) fn run_linked<I: Isa, const SET: u32>(
         (Kernel::Reduce, Op::Reduce(r)) if linked(SET, OpKind::Reduce) => {
             return reduce::run::<I>(call, r, units, scratch);
         }
+        (Kernel::Matmul, Op::Matmul(m)) if linked(SET, OpKind::Matmul) => {
+            return matmul::run::<I>(call, m, units, scratch);
+        }
         (Kernel::Blend, Op::Blend(b)) if linked(SET, OpKind::Blend) => blend::run(b, call, units),
         (Kernel::Copy, op) if linked(SET, op.kind()) => return moves::run(call, units),
         _ => return false,
@@ -92,6 +101,7 @@ pub(crate) fn scratch_bytes<I: Isa>(op: &Op<'_>, dtype: DType, input: Shape, out
         (Some(Kernel::Gemm), Op::Conv(c)) => gemm::scratch_bytes::<I>(c, output),
         (Some(Kernel::Depthwise), Op::Conv(c)) => depthwise::scratch_bytes::<I>(c, output),
         (Some(Kernel::Binary), _) => elementwise::scratch_bytes(output),
+        (Some(Kernel::Matmul), Op::Matmul(m)) => matmul::scratch_bytes::<I>(m, input, output),
         (Some(Kernel::Reduce), _) => reduce::scratch_bytes(input),
         _ => 0,
     }

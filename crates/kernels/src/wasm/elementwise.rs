@@ -2,8 +2,8 @@
 
 use core::arch::wasm32::{
     f32x4_splat, i8x16_max, i8x16_min, i8x16_narrow_i16x8, i8x16_shuffle, i8x16_splat, i16x8_add,
-    i16x8_narrow_i32x4, i16x8_shr, i16x8_splat, i16x8_sub, i16x8_sub_sat, i32x4_add, i32x4_dot_i16x8,
-    i32x4_extmul_high_i16x8, i32x4_extmul_low_i16x8, i32x4_shr, i32x4_splat, u8x16_splat,
+    i16x8_narrow_i32x4, i16x8_shr, i16x8_shuffle, i16x8_splat, i16x8_sub, i16x8_sub_sat, i32x4_add,
+    i32x4_dot_i16x8, i32x4_extmul_high_i16x8, i32x4_extmul_low_i16x8, i32x4_shr, i32x4_splat, u8x16_splat,
     u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u32x4_extend_high_u16x8, u32x4_extend_low_u16x8, v128,
     v128_load, v128_load64_zero, v128_store, v128_store64_lane, v128_xor,
 };
@@ -100,6 +100,21 @@ pub(super) unsafe fn product(a: *const u8, b: *const u8, to: *mut u8, n: usize, 
     };
     // SAFETY: the caller's promise.
     unsafe { each(a, b, to, n, body, |a, b| op.value(a, b)) }
+}
+
+/// Byte c of each of four runs, as `[c][4]`.
+pub(super) fn interleave(four: [[u8; 16]; 4], to: &mut [u8; 64]) {
+    // SAFETY: four vectors are read, and as much is written.
+    unsafe {
+        let [a, b, c, d] = four.each_ref().map(|v| v128_load(v.as_ptr().cast()));
+        let low = |a, b| i8x16_shuffle::<0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23>(a, b);
+        let high = |a, b| i8x16_shuffle::<8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31>(a, b);
+        for (i, (ab, cd)) in [(low(a, b), low(c, d)), (high(a, b), high(c, d))].into_iter().enumerate() {
+            let to = to.as_mut_ptr().cast::<v128>().add(2 * i);
+            v128_store(to, i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(ab, cd));
+            v128_store(to.add(1), i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(ab, cd));
+        }
+    }
 }
 
 /// Runs `body` on vectors and `one` on the rest.

@@ -48,7 +48,12 @@ impl Finish {
     /// The results of four sums that [`fits`] bounds, less 128, before the clamp.
     #[inline(always)]
     pub(super) fn apply(&self, acc: v128, scale: v128) -> v128 {
-        let r = f32x4_mul(f32x4_convert_i32x4(acc), scale);
+        self.round(f32x4_mul(f32x4_convert_i32x4(acc), scale))
+    }
+
+    /// The same of real numbers below 2^22.
+    #[inline(always)]
+    pub(super) fn round(&self, r: v128) -> v128 {
         i32x4_sub(f32x4_add(r, self.magic), self.offset)
     }
 

@@ -1,7 +1,7 @@
 //! A row of outputs of an 8-bit convolution. A tile of four pixels times eight outputs has eight accumulators, which leaves
 //! the other half of x86-64's and the greater part of AArch64's registers to operands.
 
-use core::arch::wasm32::{i32x4_splat, v128, v128_load, v128_load32_splat, v128_store64_lane};
+use core::arch::wasm32::{i32x4_add, i32x4_splat, v128, v128_load, v128_load32_splat, v128_store64_lane};
 
 use super::dot::{activations, mac, weights as split};
 use super::finish::{Finish, store_first};
@@ -49,6 +49,12 @@ unsafe fn tile<const P: usize>(row: &GemmRow<'_>, finish: Finish, x: usize, half
     unsafe {
         let bias = row.bias.add(8 * half).cast::<v128>();
         let mut acc = [[v128_load(bias), v128_load(bias.add(1))]; P];
+        if let Some(row_bias) = row.row_bias {
+            for (p, acc) in acc.iter_mut().enumerate() {
+                let row_bias = v128_load32_splat(row_bias.add(x + p).cast());
+                *acc = acc.map(|v| i32x4_add(v, row_bias));
+            }
+        }
         let mut weights = row.weights.add(32 * half).cast::<v128>();
         for tap in row.taps {
             let mut from: [*const u8; P] = core::array::from_fn(|p| tap.add((x + p) * row.step));

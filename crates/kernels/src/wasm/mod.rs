@@ -11,6 +11,7 @@ mod dot;
 mod elementwise;
 mod finish;
 mod gemm;
+mod lanes;
 
 use core::ops::Range;
 
@@ -20,8 +21,10 @@ use crate::rows::depthwise::DepthwiseRow;
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
 use crate::rows::isa::Isa;
-use crate::rows::{self, Kernel};
+use crate::rows::{self, Kernel, wide};
 use crate::{Backend, Call, Shape, Src, scalar};
+
+use lanes::Vectors;
 
 pub use colour::{compose_rgba, luma_rgba};
 pub use dot::exact;
@@ -45,6 +48,10 @@ impl Isa for Leaves {
     unsafe fn gemm(row: &GemmRow<'_>) {
         // SAFETY: the caller's promise, here and below.
         unsafe { gemm::run(row) }
+    }
+
+    fn interleave(four: [[u8; 16]; 4], to: &mut [u8; 64]) {
+        elementwise::interleave(four, to);
     }
 
     fn depthwise_place(tap: usize, element: usize) -> usize {
@@ -108,6 +115,14 @@ fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
     rows::kernel(op, dtype).filter(|_| bounded)
 }
 
+/// Whether the results of a matrix product, whose terms are counted by the shapes, stay where rounding works.
+fn bounded(call: &Call<'_, '_>) -> bool {
+    let Op::Matmul(m) = call.op() else { return true };
+    let input = call.inputs()[0].data.layout().shape;
+    let terms = if m.transpose_b { input.channels / m.heads } else { input.width };
+    finish::fits(terms, &[], &[m.scale])
+}
+
 // SAFETY: each kernel, and each scalar one, writes the elements of its units, or rows, alone.
 unsafe impl<const SET: u32> Backend for Simd128<SET> {
     fn name(&self) -> &'static str {
@@ -116,8 +131,10 @@ unsafe impl<const SET: u32> Backend for Simd128<SET> {
 
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
         call.expect_units(&units, scratch);
-        let taken = kernel(call.op(), call.output().dtype()).is_some();
-        if !(taken && rows::run::<Leaves>(call, units.clone(), scratch)) {
+        let fits = || kernel(call.op(), call.output().dtype()).is_some() && bounded(call);
+        let taken = wide::run::<Vectors>(call, units.clone(), scratch)
+            || fits() && rows::run::<Leaves>(call, units.clone(), scratch);
+        if !taken {
             scalar::run::<SET>(call, units, scratch);
         }
     }
@@ -125,11 +142,19 @@ unsafe impl<const SET: u32> Backend for Simd128<SET> {
     fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
         // A driver may leave a call to the scalar kernel after all.
         let own = kernel(op, dtype).map_or(0, |_| rows::scratch_bytes::<Leaves>(op, dtype, input, output));
-        own.max(scalar::scratch_bytes(op, dtype, input, output))
+        own.max(wide::scratch_bytes(op, dtype, input)).max(scalar::scratch_bytes(op, dtype, input, output))
     }
 
     fn sum_rows(&self, image: &Src<'_, u8>, rows: Range<usize>, sums: &mut [i32], _: &mut [u8]) {
         rows::reduce::sum_rows::<Leaves>(image, rows, sums);
+    }
+
+    fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], _: &mut [u8]) {
+        wide::square_sums::<Vectors>(call, rows, sums);
+    }
+
+    fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], scratch: &mut [u8]) {
+        wide::respond::<Vectors>(call, rows, sums, scratch);
     }
 
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
@@ -142,9 +167,14 @@ unsafe impl<const SET: u32> Backend for Simd128<SET> {
             Some(Kernel::Binary) => "wasm32-simd128-binary",
             Some(Kernel::Table) => "wasm32-table",
             Some(Kernel::Reduce) => "wasm32-simd128-reduce",
+            Some(Kernel::Matmul) if relaxed => "wasm32-relaxed-simd-matmul",
+            Some(Kernel::Matmul) => "wasm32-simd128-matmul",
             Some(Kernel::Blend) => "wasm32-simd128-blend",
             Some(Kernel::Copy) => "wasm32-copy",
-            None => "scalar",
+            None => match wide::kernel(op, dtype) {
+                Some(wide::Kernel::Norm) => "wasm32-simd128-norm",
+                None => "scalar",
+            },
         }
     }
 }

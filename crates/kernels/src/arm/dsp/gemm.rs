@@ -37,8 +37,17 @@ pub(super) fn pack(weights: &[i8], quads: usize, to: &mut [u8]) {
 ///
 /// # Safety
 /// As for [`crate::rows::isa::Isa::gemm`].
-#[inline(never)]
 pub(super) unsafe fn gemm(row: &GemmRow<'_>) {
+    // SAFETY: passed on.
+    unsafe { if row.row_bias.is_some() { multiply::<true>(row) } else { multiply::<false>(row) } }
+}
+
+/// Multiplies a row; `ROWS` says whether pixels have numbers of their own, for which a convolution should not have to ask.
+///
+/// # Safety
+/// As for [`gemm`].
+#[inline(never)]
+unsafe fn multiply<const ROWS: bool>(row: &GemmRow<'_>) {
     let quads = row.taps.len() * row.quads;
     for group in 0..row.channels.div_ceil(OUTPUTS) {
         let first = group * OUTPUTS;
@@ -50,8 +59,11 @@ pub(super) unsafe fn gemm(row: &GemmRow<'_>) {
             let packed = row.weights.cast::<u32>().add(group * quads * QUAD);
             let mut out = row.out.add(first);
             let mut at = 0;
-            for _ in 0..row.pixels {
+            for x in 0..row.pixels {
                 let mut sums = bias;
+                if let Some(row_bias) = row.row_bias.filter(|_| ROWS) {
+                    sums = sums.map(|sum| sum + row_bias.add(x).read());
+                }
                 let mut w = packed;
                 for tap in row.taps {
                     let mut from = tap.add(at);

@@ -55,6 +55,23 @@ fn vectors(quads: usize) -> usize {
     (quads * 4).div_ceil(VECTOR)
 }
 
+/// Adds each pixel's number to its sums.
+///
+/// # Safety
+/// There are `pixels` numbers, and [`PIXEL_SUMS`] sums for each.
+unsafe fn add_row_bias(bias: *const i32, pixels: usize, sums: *mut i32) {
+    for x in 0..pixels {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let bias = bias.add(x).read();
+            for sum in core::slice::from_raw_parts_mut(sums.add(x * PIXEL_SUMS), PIXEL_SUMS) {
+                // Those of outputs that there are none of may be anything.
+                *sum = sum.wrapping_add(bias);
+            }
+        }
+    }
+}
+
 impl Isa for HeliumIsa {
     const OFFSET: i32 = 128;
     /// Here bytes are widened as they are loaded.
@@ -110,6 +127,9 @@ impl Isa for HeliumIsa {
                 if pair + 1 < groups {
                     let weights = row.weights.add((pair + 1) * group_bytes);
                     leaf::multiply(&flat, weights, row.sums.add(OUTPUTS));
+                }
+                if let Some(bias) = row.row_bias {
+                    add_row_bias(bias, row.pixels, row.sums);
                 }
                 let channels = (row.channels - first).min(PIXEL_SUMS);
                 let (bias, scale) = (row.bias.add(first), row.scale.add(first));
