@@ -172,6 +172,7 @@ macro_rules! backend {
                         Some(rows::Kernel::Table) => concat!($name, "-table"),
                         Some(rows::Kernel::Reduce) => concat!($name, "-reduce"),
                         Some(rows::Kernel::Matmul) => concat!($name, "-matmul"),
+                        Some(rows::Kernel::Softmax) => concat!($name, "-softmax"),
                         Some(rows::Kernel::Blend) => concat!($name, "-blend"),
                         Some(rows::Kernel::Copy) => concat!($name, "-copy"),
                         None => match wide::kernel(op, dtype) {

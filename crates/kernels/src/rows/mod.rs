@@ -13,6 +13,7 @@ pub(crate) mod matmul;
 pub(crate) mod moves;
 pub(crate) mod reduce;
 pub(crate) mod requant;
+pub(crate) mod softmax;
 pub(crate) mod stage;
 #[cfg(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
 pub(crate) mod wide;
@@ -34,6 +35,7 @@ pub(crate) enum Kernel {
     Table,
     Reduce,
     Matmul,
+    Softmax,
     Blend,
     Copy,
 }
@@ -50,6 +52,7 @@ pub(crate) fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
         Op::Activation { table: Some(_), .. } => Some(Kernel::Table),
         Op::Reduce(r) if reduce::supports(r) => Some(Kernel::Reduce),
         Op::Matmul(_) => Some(Kernel::Matmul),
+        Op::Softmax(_) => Some(Kernel::Softmax),
         Op::Blend(_) => Some(Kernel::Blend),
         _ if moves::supports(op) => Some(Kernel::Copy),
         _ => None,
@@ -88,6 +91,9 @@ pub(crate) fn run_linked<I: Isa, const SET: u32>(
         (Kernel::Matmul, Op::Matmul(m)) if linked(SET, OpKind::Matmul) => {
             return matmul::run::<I>(call, m, units, scratch);
         }
+        (Kernel::Softmax, Op::Softmax(s)) if linked(SET, OpKind::Softmax) => {
+            return softmax::run(call, s, units, scratch);
+        }
         (Kernel::Blend, Op::Blend(b)) if linked(SET, OpKind::Blend) => blend::run(b, call, units),
         (Kernel::Copy, op) if linked(SET, op.kind()) => return moves::run(call, units),
         _ => return false,
@@ -102,6 +108,7 @@ pub(crate) fn scratch_bytes<I: Isa>(op: &Op<'_>, dtype: DType, input: Shape, out
         (Some(Kernel::Depthwise), Op::Conv(c)) => depthwise::scratch_bytes::<I>(c, output),
         (Some(Kernel::Binary), _) => elementwise::scratch_bytes(output),
         (Some(Kernel::Matmul), Op::Matmul(m)) => matmul::scratch_bytes::<I>(m, input, output),
+        (Some(Kernel::Softmax), Op::Softmax(s)) => softmax::scratch_bytes(s, output),
         (Some(Kernel::Reduce), _) => reduce::scratch_bytes(input),
         _ => 0,
     }

@@ -169,6 +169,7 @@ unsafe impl<const SET: u32> Backend for Simd128<SET> {
             Some(Kernel::Reduce) => "wasm32-simd128-reduce",
             Some(Kernel::Matmul) if relaxed => "wasm32-relaxed-simd-matmul",
             Some(Kernel::Matmul) => "wasm32-simd128-matmul",
+            Some(Kernel::Softmax) => "wasm32-simd128-softmax",
             Some(Kernel::Blend) => "wasm32-simd128-blend",
             Some(Kernel::Copy) => "wasm32-copy",
             None => match wide::kernel(op, dtype) {
