@@ -155,10 +155,12 @@ macro_rules! backend {
             }
 
             fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], _: &mut [u8]) {
+                call.expect_sums(sums);
                 wide::square_sums::<Vectors>(call, rows, sums);
             }
 
             fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], scratch: &mut [u8]) {
+                call.expect_sums(sums);
                 wide::respond::<Vectors>(call, rows, sums, scratch);
             }
 
