@@ -49,7 +49,7 @@ pub(crate) fn run() -> Result<()> {
     for target in ["aarch64-unknown-linux-musl", "wasm32-wasip1"] {
         let mut test = command(&["cargo", "test", "--release", "--target", target]);
         test.args(["--package", "conformance", "--package", "fusionproxy-kernels"]);
-        test.args(["--test", "arena", "--test", "golden", "--test", "differential"]);
+        test.args(["--test", "arena", "--test", "golden", "--test", "differential", "--test", "contract"]);
         shell_run(test)?;
     }
     step("boards: firmware and the daemon in emulators, firmware built for real parts");
