@@ -13,8 +13,9 @@ export async function open(file) {
   const url = URL.createObjectURL(file);
   if (file.type.startsWith("video/")) {
     const video = Object.assign(document.createElement("video"), { src: url, loop: true, muted: true, playsInline: true });
-    await playing(video, file.name);
-    return { source: video, live: true, close: () => (video.pause(), URL.revokeObjectURL(url)) };
+    const close = () => (video.pause(), URL.revokeObjectURL(url));
+    await playing(video, file.name).catch((e) => (close(), Promise.reject(e)));
+    return { source: video, live: true, close };
   }
   const image = new Image();
   image.src = url;
@@ -37,6 +38,7 @@ export async function camera() {
     throw new Error("There is no camera, or it was not allowed: choose a picture or a video instead");
   }
   const video = Object.assign(document.createElement("video"), { srcObject: stream, muted: true, playsInline: true });
-  await playing(video, "camera");
-  return { source: video, live: true, close: () => stream.getTracks().forEach((track) => track.stop()) };
+  const close = () => stream.getTracks().forEach((track) => track.stop());
+  await playing(video, "camera").catch((e) => (close(), Promise.reject(e)));
+  return { source: video, live: true, close };
 }

@@ -16,6 +16,17 @@ const clock = { start: performance.now(), stopped: 0 };
 /** Until when an error stands, however many frames come. */
 let stands = 0;
 
+/** The frames that were refused: what refused them would do so again, another model or backend may not. */
+let refused;
+
+/** Other frames, another model or another backend: what was said and measured before is over. */
+function anew() {
+  refused = undefined;
+  stands = 0;
+  graph.clear();
+  state.stale = true;
+}
+
 function report(text, error = false) {
   if (error) stands = performance.now() + 5000;
   $("status").textContent = text;
@@ -31,8 +42,7 @@ async function startDrive() {
   const made = await drive(width, height, Number($("condition").value));
   state.frames = () => made.frames((performance.now() - clock.start) / 1000);
   state.live = true;
-  graph.clear();
-  state.stale = true;
+  anew();
 }
 
 function useOwn() {
@@ -44,35 +54,40 @@ function useOwn() {
   }
   state.frames = () => [visible.source, infrared.source];
   state.live = visible.live || infrared.live;
-  graph.clear();
-  state.stale = true;
+  anew();
 }
+
+/** The last choice for each role: what opens after a later one, or after the return to the drive, is closed again. */
+const choices = { visible: undefined, infrared: undefined };
 
 async function choose(role, file) {
   if (!file) return;
+  const choice = (choices[role] = Symbol());
   try {
     const opened = await (file === "camera" ? camera() : open(file));
+    if (choices[role] !== choice) return opened.close();
     state.own[role]?.close();
     state.own[role] = opened;
     useOwn();
   } catch (e) {
-    report(e.message, true);
+    if (choices[role] === choice) report(e.message, true);
   }
 }
 
 for (const role of ["visible", "infrared"]) {
   const drop = $(`drop-${role}`);
   $(`file-${role}`).addEventListener("change", (e) => choose(role, e.target.files[0]));
-  for (const type of ["dragenter", "dragover"]) {
-    drop.addEventListener(type, (e) => (e.preventDefault(), drop.classList.add("over")));
-  }
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (e) => {
-    e.preventDefault();
-    drop.classList.remove("over");
-    choose(role, e.dataTransfer.files[0]);
-  });
+  for (const type of ["dragenter", "dragover"]) drop.addEventListener(type, () => drop.classList.add("over"));
+  for (const type of ["dragleave", "drop"]) drop.addEventListener(type, () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (e) => choose(role, e.dataTransfer.files[0]));
 }
+// On the stage, the first is the visible one, and the second the thermal one.
+document.querySelector(".stage").addEventListener("drop", ({ dataTransfer: { files } }) => {
+  if (files.length === 1) choose(state.own.visible ? "infrared" : "visible", files[0]);
+  else ["visible", "infrared"].forEach((role, i) => choose(role, files[i]));
+});
+// Beside them, a browser would leave the page for the file.
+for (const type of ["dragover", "drop"]) document.addEventListener(type, (e) => e.preventDefault());
 $("camera").addEventListener("click", () => choose("visible", "camera"));
 $("slider").addEventListener("input", (e) => cut(e.target.value));
 for (const radio of document.querySelectorAll("[name=side]")) {
@@ -83,6 +98,7 @@ for (const radio of document.querySelectorAll("[name=side]")) {
 }
 const restart = () => {
   for (const role of ["visible", "infrared"]) {
+    choices[role] = undefined;
     state.own[role]?.close();
     state.own[role] = undefined;
     $(`file-${role}`).value = "";
@@ -104,36 +120,22 @@ $("pause").addEventListener("click", () => {
 /** The present Fusion; a change of model or backend makes the next one before it ends this one. */
 let fusion;
 let latest = 0;
-
-/** The size, such as `640x480`, of a network that has one alone. */
-const onlySize = () => $("model").selectedOptions[0].dataset.size;
-
 async function create() {
   const turn = ++latest;
   const model = modelOf($("model").value, $("precision").value);
-  // A network of one size cannot begin with another.
-  const [width, height] = onlySize()?.split("x").map(Number) ?? [];
-  const sizes = width && { visible: { width, height }, infrared: { width, height } };
-  const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear", ...(sizes && { sizes }) });
+  const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear" });
   // Another choice was made meanwhile.
   if (turn !== latest) return next.dispose();
-  next.addEventListener("backendchange", () => graph.clear());
+  next.addEventListener("backendchange", anew);
   fusion?.dispose();
   fusion = next;
-  graph.clear();
-  state.stale = true;
+  anew();
 }
 for (const id of ["model", "precision", "backend"]) {
   $(id).addEventListener("change", () => {
     // What this network does not come in cannot be chosen.
     for (const option of $("precision").options) option.disabled = !modelOf($("model").value, option.value);
     if ($("precision").selectedOptions[0].disabled) $("precision").value = "int8";
-    // A network of one size takes the drive along.
-    const size = onlySize();
-    if (size && $("size").value !== size) {
-      $("size").value = size;
-      restart();
-    }
     create().catch((e) => report(e.message, true));
   });
 }
@@ -158,27 +160,31 @@ function present(pair, out, since) {
   document.body.dataset.frames = String(shown);
 }
 
-async function main() {
+function main() {
   const opened = performance.now();
-  await Promise.all([create(), startDrive()]);
+  const said = (e) => report(e.message, true);
+  create().catch(said);
+  startDrive().catch(said);
   let since = "";
-  let refused;
   const step = async () => {
     const { frames } = state;
-    if (frames && frames !== refused && ((state.live && !state.paused) || state.stale)) {
-      const current = fusion;
+    const current = fusion;
+    if (current && frames && frames !== refused && ((state.live && !state.paused) || state.stale)) {
+      // Whatever changes while the frame is fused asks for another.
+      state.stale = false;
       try {
         const pair = frames();
         const start = performance.now();
         const out = await current.fuse(...pair, { still: !state.live });
         graph.add(performance.now() - start);
-        state.stale = false;
         since ||= `First frame after ${Math.round(performance.now() - opened)} ms. `;
         if (current === fusion) present(pair, out, since);
       } catch (e) {
-        // Once for each source: it would come again with every frame. A frame that a change overtook is no error.
-        if (e.code !== "disposed") {
-          refused = frames;
+        state.stale = true;
+        // A frame that a change overtook is no error.
+        if (current === fusion && e.code !== "disposed") {
+          // A lost device is replaced. All else would come with every frame.
+          if (e.code !== "device") refused = frames;
           report(e.message, true);
         }
       }
@@ -190,4 +196,4 @@ async function main() {
 
 themed($("theme"));
 cut(50);
-main().catch((e) => report(e.message, true));
+main();

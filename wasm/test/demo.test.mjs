@@ -70,7 +70,7 @@ test("switches model, precision and backend while it runs", async () => {
     ["precision", "int8", /nano int8/],
     ["backend", "worker", /worker/],
     ["backend", "cpu", /on cpu/],
-    ["model", "efficientformerv2", /640x480 px, efficientformerv2 int8/],
+    ["model", "efficientformerv2", /480x360 px, efficientformerv2 int8/],
     ["model", "ultralight", /ultralight int8/],
   ]) {
     await page.selectOption(`#${id}`, value);
@@ -81,6 +81,27 @@ test("switches model, precision and backend while it runs", async () => {
     );
     await moreFrames(2);
   }
+});
+
+test("a frame that is refused stops nothing but itself", async () => {
+  // A network of one size refuses what is larger. The pictures stay, and another network takes them.
+  const said = (text) => page.waitForFunction((text) => new RegExp(text).test(document.querySelector("#status").textContent), text, { timeout: 60_000 });
+  const large = await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(800, 600);
+    canvas.getContext("2d").fillRect(0, 0, 400, 300);
+    return Array.from(new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer()));
+  });
+  const file = { name: "large.png", mimeType: "image/png", buffer: Buffer.from(large) };
+  await page.setInputFiles("#file-visible", file);
+  await page.setInputFiles("#file-infrared", file);
+  await said("800x600 px, ultralight");
+  await page.selectOption("#model", "efficientformerv2");
+  await said("pinned to");
+  await page.selectOption("#model", "ultralight");
+  await said("800x600 px, ultralight");
+  await page.click("#drive");
+  await said("x360 px, ultralight");
+  await moreFrames(2);
 });
 
 test("scenes, sizes, pause and theme", async () => {
@@ -118,6 +139,16 @@ test("takes a person's own pictures, chosen and dropped, and the camera beside a
   }, disc);
   await page.dispatchEvent("#drop-infrared", "drop", { dataTransfer: dropped });
   await page.waitForFunction(() => document.querySelector("#status").textContent.includes("200x150"));
+  // Dropped on the stage, both at once; and the page stays wherever a file is dropped.
+  await page.click("#drive");
+  await page.waitForFunction(() => document.querySelector("#status").textContent.includes("320x240"));
+  const stays = await page.evaluate((transfer) => {
+    transfer.items.add(transfer.files[0]);
+    const drop = (on) => !on.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    return [drop(document.querySelector("#slider")), drop(document.querySelector("footer"))];
+  }, dropped);
+  assert.deepEqual(stays, [true, true]);
+  await page.waitForFunction(() => document.querySelector("#status").textContent.includes("200x150"));
   await shot("own-pictures");
   await page.click("#camera");
   await page.waitForFunction(() => /640x480/.test(document.querySelector("#status").textContent), undefined, { timeout: 60_000 });
@@ -126,6 +157,40 @@ test("takes a person's own pictures, chosen and dropped, and the camera beside a
   await page.waitForFunction(() => document.querySelector("#status.error")?.textContent.includes("notes.txt"));
   await page.click("#drive");
   await page.waitForFunction(() => document.querySelector("#status").textContent.includes("320x240"));
+});
+
+test("a camera that is allowed after the return to the drive is switched off", async () => {
+  const live = () => page.evaluate(() => streams.flatMap((s) => s.getTracks()).filter((t) => t.readyState === "live").length);
+  await page.evaluate(() => {
+    globalThis.streams = [];
+    const { mediaDevices } = navigator;
+    const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+    mediaDevices.getUserMedia = async (wanted) => {
+      const stream = await ask(wanted);
+      streams.push(stream);
+      await new Promise((allow) => (globalThis.allow = allow));
+      return stream;
+    };
+  });
+  await page.click("#camera");
+  await page.waitForFunction(() => globalThis.allow);
+  assert.equal(await live(), 1);
+  // The button is there once anything of one's own is; what it does, a change of the scene does too.
+  await page.selectOption("#condition", "0");
+  await page.evaluate(() => allow());
+  await page.waitForFunction(() => streams[0].getTracks().every((t) => t.readyState === "ended"), undefined, { timeout: 20_000 });
+  // Nor does it stay on when its video fails.
+  await page.evaluate(() => {
+    delete globalThis.allow;
+    HTMLMediaElement.prototype.play = () => Promise.reject(new Error("it cannot be played"));
+  });
+  await page.click("#camera");
+  await page.waitForFunction(() => globalThis.allow);
+  await page.evaluate(() => allow());
+  await page.waitForFunction(() => document.querySelector("#status.error")?.textContent.includes("cannot be played"));
+  assert.equal(await live(), 0);
+  await page.reload();
+  await page.waitForFunction(() => document.body.dataset.frames, undefined, { timeout: 60_000 });
 });
 
 test("every control has a name, and the keyboard reaches all of them", async () => {
