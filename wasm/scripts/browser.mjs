@@ -11,12 +11,12 @@ const GPU = ["--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-vulkan
 // Two cameras that are none: a moving test pattern each.
 const CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
 
-/** Starts a browser with a fresh profile, which `close` removes. `gpu`: whether there is WebGPU. */
-export async function launch({ gpu = true, ...context } = {}) {
+/** Starts a browser with a fresh profile, which `close` removes. `gpu`: whether there is WebGPU; `flags`: further arguments. */
+export async function launch({ gpu = true, flags = [], ...context } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "fusionproxy-"));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [...COMMON, ...CAMERA, ...(gpu ? GPU : ["--disable-gpu"])],
+    args: [...COMMON, ...CAMERA, ...(gpu ? GPU : ["--disable-gpu"]), ...flags],
     ...context,
   });
   return Object.assign(Object.create(browser), {

@@ -14,7 +14,7 @@ export type FusionErrorCode =
   | "unsupported"
   /** A file could not be loaded. */
   | "network"
-  /** The GPU was lost or refused. */
+  /** The GPU was lost or refused, or a worker was lost. */
   | "device"
   /** The instance was disposed of. */
   | "disposed"

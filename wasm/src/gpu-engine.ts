@@ -31,6 +31,7 @@ export class GpuEngine implements Engine {
   readonly #histogram: GPUBuffer;
   readonly #how: GPUBuffer;
   readonly #positions: GPUBuffer;
+  readonly #deaf: () => void;
   #disposed = false;
   #gone = "";
 
@@ -70,7 +71,9 @@ export class GpuEngine implements Engine {
     const memoryBytes = this.#buffers.reduce((sum, b) => sum + b.size, size);
     const kernels = `wgsl, ${program.dispatches.length} dispatches`;
     this.info = { backend: "webgpu", threads: 1, kernels, model, precision, parameters, memoryBytes };
-    this.lost = device.lost.then(({ message, reason }) => (this.#gone = message || reason));
+    let deaf!: () => void;
+    this.lost = new Promise((tell) => (deaf = whenLost(device, (why) => tell((this.#gone = why)))));
+    this.#deaf = deaf;
   }
 
   async fuse(pair: Pair, out: Output): Promise<void> {
@@ -185,10 +188,28 @@ export class GpuEngine implements Engine {
 
   dispose(): void {
     this.#disposed = true;
+    this.#deaf();
     for (const buffer of this.#buffers) buffer.destroy();
     this.#visible.dispose();
     this.#infrared.dispose();
   }
+}
+
+/** Who hears when a device is lost. A promise keeps its listeners as long as it waits, and a device outlives its engines. */
+const listeners = new WeakMap<GPUDevice, Set<(why: string) => void>>();
+
+/** Has `tell` called when the device is lost; gives what calls that off. */
+function whenLost(device: GPUDevice, tell: (why: string) => void): () => void {
+  const told = cached(listeners, device, () => {
+    const told = new Set<(why: string) => void>();
+    void device.lost.then(({ message, reason }) => {
+      listeners.delete(device);
+      for (const tell of told) tell(message || reason);
+    });
+    return told;
+  });
+  told.add(tell);
+  return () => told.delete(tell);
 }
 
 function cached<K extends object, V>(map: WeakMap<K, V>, key: K, make: () => V): V {

@@ -22,37 +22,69 @@ class Member {
   readonly #worker: Worker;
   #answer: ((message: FromWorker) => void) | undefined;
   #fail: ((error: FusionError) => void) | undefined;
+  #answered = false;
 
-  constructor() {
+  constructor(failed: (error: FusionError) => void) {
     try {
       this.#worker = new Worker(new URL("./strip.js", import.meta.url), { type: "module" });
     } catch (e) {
       throw new FusionError("unsupported", `no worker can be started: ${reason(e)}: use backend "cpu"`, { cause: e });
     }
-    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#answer?.(data);
-    this.#worker.onerror = (e) => {
-      const text = e.message || "its script cannot be loaded";
-      this.#fail?.(new FusionError("unsupported", `a worker failed: ${text}: use backend "cpu"`));
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      this.#answered = true;
+      this.#answer?.(data);
     };
+    this.#worker.onerror = (e) => {
+      e.preventDefault();
+      if (this.#answered) failed(new FusionError("device", `a worker failed: ${e.message}: fuse the frame again`));
+      else failed(new FusionError("unsupported", `a worker failed: ${e.message || "its script cannot be loaded"}: use backend "cpu"`));
+    };
+    this.#worker.onmessageerror = () => failed(new FusionError("memory", "a worker's answer cannot be read: use smaller frames"));
+  }
+
+  tell(message: ToWorker, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(message, transfer);
   }
 
   ask(message: ToWorker, transfer: Transferable[] = []): Promise<FromWorker> {
     return new Promise((answer, fail) => {
       [this.#answer, this.#fail] = [answer, fail];
-      this.#worker.postMessage(message, transfer);
+      this.tell(message, transfer);
     });
   }
 
   /** Ends the worker, and with it what waits for it. */
-  end(): void {
+  end(error: FusionError): void {
     this.#worker.terminate();
-    this.#fail?.(new FusionError("disposed", "this Fusion was disposed of: create another"));
+    this.#fail?.(error);
+  }
+}
+
+/** Workers that compute together. Strips wait for each other's sums, so that with one of them all end. */
+class Crew {
+  readonly members: Member[] = [];
+  /** Why they ended. */
+  ended: FusionError | undefined;
+  /** Told when they end: the engine that they compute for. */
+  onend: ((why: string) => void) | undefined;
+
+  /** As many as `n` of them. */
+  first(n: number): Member[] {
+    while (this.members.length < n) this.members.push(new Member((error) => this.end(error)));
+    return this.members.slice(0, n);
+  }
+
+  end(error: FusionError): void {
+    if (this.ended) return;
+    this.ended = error;
+    for (const member of this.members) member.end(error);
+    this.onend?.(error.message);
   }
 }
 
 /** Makes engines of workers, which it keeps from engine to engine. */
 export class PoolFactory implements EngineFactory {
-  readonly #members: Member[] = [];
+  #crew = new Crew();
 
   constructor(private readonly parts: Parts) {}
 
@@ -70,8 +102,9 @@ export class PoolFactory implements EngineFactory {
 
   async #open(sizes: Sizes, strips: number): Promise<Engine> {
     const { module, model, gain } = this.parts;
-    while (this.#members.length < strips) this.#members.push(new Member());
-    const members = this.#members.slice(0, strips);
+    if (this.#crew.ended) this.#crew = new Crew();
+    const crew = this.#crew;
+    const members = crew.first(strips);
     const ports = channels(strips);
     const answers = await Promise.all(
       members.map((member, strip) => {
@@ -79,12 +112,16 @@ export class PoolFactory implements EngineFactory {
         return member.ask({ type: "open", module, model, gain, sizes, strip, strips, peers }, peers);
       }),
     );
-    return new PoolEngine(sizes, members, answers.map((a) => expected(a, "opened")));
+    try {
+      return new PoolEngine(sizes, crew, members, answers.map((a) => expected(a, "opened")));
+    } catch (e) {
+      for (const member of members) member.tell({ type: "close" });
+      throw e;
+    }
   }
 
   dispose(): void {
-    for (const member of this.#members) member.end();
-    this.#members.length = 0;
+    this.#crew.end(new FusionError("disposed", "this Fusion was disposed of: create another"));
   }
 }
 
@@ -109,6 +146,7 @@ function expected<T extends "opened" | "fused">(message: FromWorker, type: T): F
 
 class PoolEngine implements Engine {
   readonly info: Omit<Info, "reason">;
+  readonly lost: Promise<string>;
   readonly #reader = new Reader();
   readonly #buffers: Buffers[];
   /** The frames as they came, room for RGBA. */
@@ -118,6 +156,7 @@ class PoolEngine implements Engine {
 
   constructor(
     readonly sizes: Sizes,
+    private readonly crew: Crew,
     private readonly members: readonly Member[],
     private readonly strips: readonly OpenedMessage[],
   ) {
@@ -133,6 +172,7 @@ class PoolEngine implements Engine {
     }));
     const memoryBytes = strips.reduce((sum, { info }) => sum + info.memoryBytes, 0);
     this.info = { backend: "worker", threads: members.length, ...strips[0]!.info, memoryBytes };
+    this.lost = new Promise((tell) => (crew.onend = tell));
   }
 
   async fuse({ visible, infrared, still }: Pair, out: Uint8ClampedArray): Promise<void> {
@@ -140,27 +180,33 @@ class PoolEngine implements Engine {
     const visibleFormat = await this.#reader.visible(visible, this.sizes.visible, this.#visible);
     const infraredFormat = await this.#reader.infrared(infrared, this.sizes.infrared, this.#infrared);
     if (this.#disposed) throw new FusionError("disposed", "this Fusion was disposed of: create another");
+    if (this.crew.ended) throw this.crew.ended;
     const row = width * [4, 3, 1][visibleFormat]!;
     const thermal = this.#infrared.subarray(0, this.#infrared.length / [4, 2, 2, 1][infraredFormat]!);
-    const answers = await Promise.all(
-      this.members.map((member, i) => {
-        const buffers = this.#buffers[i]!;
-        const { from, to } = this.strips[i]!.reads;
-        new Uint8Array(buffers.visible).set(this.#visible.subarray(from * row, to * row));
-        new Uint8Array(buffers.infrared).set(thermal);
-        return member.ask({ type: "fuse", buffers, visibleFormat, infraredFormat, still }, transferred(buffers));
-      }),
-    );
-    answers.forEach((answer, i) => {
-      if ("buffers" in answer && answer.buffers) this.#buffers[i] = answer.buffers;
+    const asked = this.members.map(async (member, i) => {
+      const buffers = this.#buffers[i]!;
+      const { from, to } = this.strips[i]!.reads;
+      new Uint8Array(buffers.visible).set(this.#visible.subarray(from * row, to * row));
+      new Uint8Array(buffers.infrared).set(thermal);
+      const answer = await member.ask({ type: "fuse", buffers, visibleFormat, infraredFormat, still }, transferred(buffers));
+      return expected(answer, "fused").buffers;
     });
-    answers.forEach((answer, i) => {
-      const { buffers } = expected(answer, "fused");
+    let answers: Buffers[];
+    try {
+      answers = await Promise.all(asked);
+    } catch (e) {
+      // The other strips wait for the sums of the one that failed.
+      this.crew.end(e instanceof FusionError ? e : new FusionError("internal", `a frame is lost: ${reason(e)}`, { cause: e }));
+      throw this.crew.ended;
+    }
+    answers.forEach((buffers, i) => {
+      this.#buffers[i] = buffers;
       out.set(new Uint8Array(buffers.fused), this.strips[i]!.writes.from * width * 4);
     });
   }
 
   dispose(): void {
     this.#disposed = true;
+    for (const member of this.members) member.tell({ type: "close" });
   }
 }

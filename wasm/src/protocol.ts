@@ -63,10 +63,14 @@ export interface FailedMessage {
   readonly type: "failed";
   readonly code: FusionErrorCode;
   readonly message: string;
-  readonly buffers?: Buffers;
 }
 
-export type ToWorker = OpenMessage | FuseMessage;
+/** Give everything back; no answer comes. */
+export interface CloseMessage {
+  readonly type: "close";
+}
+
+export type ToWorker = OpenMessage | FuseMessage | CloseMessage;
 export type FromWorker = OpenedMessage | FusedMessage | FailedMessage;
 
 /** Everything of a message's buffers, to be transferred. */

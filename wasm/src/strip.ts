@@ -28,8 +28,18 @@ class Strip {
   }
 
   static async open(message: OpenMessage): Promise<Strip> {
-    const { module, model, sizes, gain, strip, strips } = message;
-    return new Strip(await open(module, model, sizes, gain, strip, strips), message);
+    const { module, model, sizes, gain, strip, strips, peers } = message;
+    try {
+      return new Strip(await open(module, model, sizes, gain, strip, strips), message);
+    } catch (e) {
+      close(peers);
+      throw e;
+    }
+  }
+
+  /** Lets go of the instance. */
+  close(): void {
+    close(this.#peers);
   }
 
   rows(which: number): { from: number; to: number } {
@@ -65,12 +75,21 @@ class Strip {
   }
 }
 
+/** Two ports that are open keep each other, and what listens to them, as long as both workers live. */
+function close(ports: readonly MessagePort[]): void {
+  for (const port of ports) port.close();
+}
+
 let strip: Strip | undefined;
 
 onmessage = async ({ data }: MessageEvent<ToWorker>) => {
   try {
-    if (data.type === "open") {
+    if (data.type !== "fuse") {
+      strip?.close();
       strip = undefined;
+    }
+    if (data.type === "close") return;
+    if (data.type === "open") {
       strip = await Strip.open(data);
       say({ type: "opened", info: describe(strip.exports), reads: strip.rows(0), writes: strip.rows(2) });
     } else {
@@ -80,7 +99,11 @@ onmessage = async ({ data }: MessageEvent<ToWorker>) => {
     }
   } catch (e) {
     const [code, message] = e instanceof FusionError ? [e.code, e.message] : ["internal" as const, reason(e)];
-    if (data.type === "open") say({ type: "failed", code, message });
-    else say({ type: "failed", code, message, buffers: data.buffers }, transferred(data.buffers));
+    say({ type: "failed", code, message });
   }
+};
+
+onmessageerror = () => {
+  // The page hears of what is thrown here, and would wait for an answer otherwise.
+  throw new Error("a message cannot be read: there may be no memory for it");
 };

@@ -1,8 +1,9 @@
-// A thousand frames leave nothing behind: no WebAssembly memory, no heap, no objects of the GPU.
+// A thousand frames leave nothing behind: no WebAssembly memory, no heap, no objects of the GPU. Nor do engines that are gone.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
-import { opened } from "./page.mjs";
+import { opened, root } from "./page.mjs";
 
 const FRAMES = 1000;
 
@@ -11,7 +12,20 @@ let close;
 let session;
 
 before(async () => {
-  ({ page, close } = await opened());
+  // Workers that can say how many instances of the module something still refers to.
+  const counting = `{
+    const { instantiate } = WebAssembly;
+    const made = [];
+    WebAssembly.instantiate = async (...args) => {
+      const instance = await instantiate(...args);
+      made.push(new WeakRef(instance));
+      return instance;
+    };
+    globalThis.instances = () => (gc(), [made.filter((i) => i.deref()).length, made.length]);
+  }`;
+  const script = (_, response) =>
+    response.writeHead(200, { "content-type": "text/javascript" }).end(counting + readFileSync(`${root}dist/strip.js`, "utf8"));
+  ({ page, close } = await opened({ "/dist/strip.js": script }, { flags: ["--js-flags=--expose-gc"] }));
   session = await page.context().newCDPSession(page);
   await page.evaluate(async () => {
     const { drawables, textureOf } = await import("/test/sources.mjs");
@@ -119,4 +133,53 @@ test("on the GPU", async () => {
     return [since("createBuffer") - since("GPUBuffer.destroy"), since("createTexture") - since("GPUTexture.destroy")];
   });
   assert.deepEqual(left, [0, 0]);
+});
+
+/** Frames of sizes that take turns. */
+const SIZES = [[64, 64], [64, 96], [96, 64], [64, 128]];
+
+test("workers keep one instance, however often sizes change", async () => {
+  await page.evaluate(async (sizes) => {
+    globalThis.fusion = await Fusion.create({ backend: "worker", workers: 3 });
+    for (const [width, height] of [...sizes, ...sizes]) {
+      const frame = { data: pattern(width * height, 5, 1), width, height };
+      await fusion.fuse(frame, frame);
+    }
+  }, SIZES);
+  const workers = page.workers();
+  assert.equal(workers.length, 3);
+  for (const worker of workers) {
+    await worker.evaluate(() => new Promise((r) => setTimeout(r, 100)));
+    assert.deepEqual(await worker.evaluate(() => instances()), [1, 8]);
+  }
+  await page.evaluate(() => fusion.dispose());
+});
+
+test("a device does not keep the engines that it had", async () => {
+  const made = await page.evaluate(async (sizes) => {
+    const { GpuEngine } = await import("/dist/gpu-engine.js");
+    const { dispose } = GpuEngine.prototype;
+    globalThis.gone = [];
+    GpuEngine.prototype.dispose = function () {
+      gone.push(new WeakRef(this));
+      dispose.call(this);
+    };
+    // The device stays.
+    globalThis.device ??= await (await navigator.gpu.requestAdapter()).requestDevice();
+    const fusion = await Fusion.create({ backend: "webgpu", device });
+    for (const [width, height] of sizes) {
+      const frame = { data: pattern((width * height) / 64, 5, 1), width: width / 8, height: height / 8 };
+      await fusion.fuse(frame, frame);
+    }
+    fusion.dispose();
+    return gone.length;
+  }, SIZES);
+  assert.equal(made, SIZES.length);
+  await heap();
+  const left = await page.evaluate(async () => {
+    await new Promise((r) => setTimeout(r, 100));
+    gc();
+    return gone.filter((engine) => engine.deref()).length;
+  });
+  assert.equal(left, 0);
 });

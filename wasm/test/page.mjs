@@ -20,10 +20,10 @@ const site = (pages) =>
     },
   });
 
-/** Opens the page; `other` in it is another origin with the same files. */
-export async function opened(pages = {}) {
+/** Opens the page; `other` in it is another origin with the same files. `options` are those of `launch`. */
+export async function opened(pages = {}, options = {}) {
   const servers = [await site(pages), await site(pages)];
-  const browser = await launch();
+  const browser = await launch(options);
   const page = await browser.newPage();
   page.on("pageerror", (e) => assert.fail(`in the page: ${e}`));
   const [here, other] = servers.map((s) => s.url);
