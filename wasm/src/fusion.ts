@@ -4,7 +4,7 @@ import type { Gain } from "./cpu.js";
 import type { Backend, Engine, EngineFactory, GpuTarget, Info, Sizes } from "./engine.js";
 import { FusionError, reason } from "./errors.js";
 import { FusedFrame } from "./frame.js";
-import { bytesOf, cancelled, type LoadOptions, type Open, type Progress } from "./load.js";
+import { cancelled, load, type Loaded, type LoadOptions, type Open, type Progress } from "./load.js";
 import { compile } from "./module.js";
 import { is, sizeOf, type InfraredSource, type VisibleSource } from "./sources.js";
 
@@ -14,7 +14,7 @@ export interface CreateOptions {
   readonly model?: "ultralight" | URL | (string & {}) | ArrayBuffer | Uint8Array<ArrayBuffer>;
   /**
    * `"auto"`, the default, begins on the calling thread, measures what else there is at the size of the first frames, and
-   * moves to the fastest; `info.reason` and the event `backendchange` say so.
+   * moves to the fastest; `info.reason` says what was measured, the event `backendchange` that it moved.
    */
   readonly backend?: "auto" | Backend;
   /** Workers of the backend `"worker"`, 1 to 16; as many as the machine has cores to spare unless given. */
@@ -30,13 +30,16 @@ export interface CreateOptions {
   readonly device?: GPUDevice;
   /** Address, bytes or compiled module of `fusionproxy.wasm`, where a bundler cannot find it by itself. */
   readonly wasm?: URL | string | BufferSource | WebAssembly.Module;
-  /** Called while a model that was given by its address arrives. */
+  /** Called while a model that was given by its address arrives; of what comes after, such as a GPU's pipelines, it says nothing. */
   readonly onProgress?: (progress: Progress) => void;
   /** What a model that was given by its address must hash to, as in HTML: `sha256-…`. */
   readonly integrity?: string;
-  /** Keep a model that was given by its address for later visits, without a network too (Cache API). On unless `false`. */
+  /**
+   * Keep a model that was given by its address for later visits without a network (Cache API), and with `integrity` for all
+   * later visits. On unless `false`.
+   */
   readonly cache?: boolean;
-  /** Stops loading. */
+  /** Calls `create` off. It has no say afterwards. */
   readonly signal?: AbortSignal;
 }
 
@@ -97,11 +100,11 @@ export class Fusion extends EventTarget {
   #reason: string;
   #disposed = false;
   #last: Promise<unknown> = Promise.resolve();
-  /** Least time of a frame on the present engine, ms. */
-  #least = Infinity;
   /** An engine that was measured to be faster, and why it takes over. */
   #next: { engine: Engine; factory: EngineFactory; reason: string } | undefined;
   #measuring = false;
+  /** How often measuring may still begin: frames that change their size put an end to it. */
+  #attempts = 3;
 
   private constructor(
     private factory: EngineFactory,
@@ -110,7 +113,7 @@ export class Fusion extends EventTarget {
     /** Backends that `"auto"` has still to measure. */
     private readonly others: readonly (() => Promise<EngineFactory>)[],
     /** The backend that takes over when the present one is lost. */
-    private readonly spare: () => Promise<EngineFactory>,
+    private readonly spare: { readonly backend: Backend; readonly make: () => Promise<EngineFactory> },
   ) {
     super();
     this.#reason = reason;
@@ -131,15 +134,15 @@ export class Fusion extends EventTarget {
     if (workers !== undefined && !(Number.isInteger(workers) && workers >= 1 && workers <= 16)) {
       throw new FusionError("input", `workers ${String(workers)}: give a whole number from 1 to 16`);
     }
-    const [compiled, artifact] = await Promise.all([
+    const [compiled, { bytes, keep }] = await Promise.all([
       compile(wasm, platform, signal),
-      modelBytes(model, platform, options),
+      artifact(model, platform, options),
     ]);
     if (signal?.aborted) cancelled();
     const { device } = options;
     let parts: Parts = {
       module: compiled,
-      model: artifact,
+      model: bytes,
       gain,
       workers,
       device,
@@ -152,16 +155,26 @@ export class Fusion extends EventTarget {
     const first = backend === "auto" ? names[0]! : backend;
     const begin = async () => {
       const factory = await make(first);
-      // A model that is none is found now and not with the first frame, on the backend that is ready soonest; so is one that
-      // the backend that takes over from a lost one would need another module for.
-      const probe = first === names[0] ? factory : await make(names[0]!);
-      const asked = probe === factory ? sizes : undefined;
-      let engine = await probe.create(asked ?? { visible: PROBE, infrared: PROBE });
-      if (sizes !== asked) {
-        engine.dispose();
-        engine = await factory.create(sizes!);
+      let probe: EngineFactory | undefined;
+      let engine: Engine | undefined;
+      try {
+        // A model that is none is found now and not with the first frame, on the backend that is ready soonest; so is one that
+        // the backend that takes over from a lost one would need another module for.
+        probe = first === names[0] ? factory : await make(names[0]!);
+        const asked = probe === factory ? sizes : undefined;
+        engine = await probe.create(asked ?? { visible: PROBE, infrared: PROBE });
+        if (sizes !== asked) {
+          engine.dispose();
+          engine = await factory.create(sizes!);
+        }
+        if (signal?.aborted) cancelled();
+      } catch (e) {
+        engine?.dispose();
+        factory.dispose?.();
+        throw e;
+      } finally {
+        if (probe !== factory) probe?.dispose?.();
       }
-      if (probe !== factory) probe.dispose?.();
       return { factory, engine };
     };
     const { factory, engine } = await begin().catch(async (e: unknown) => {
@@ -171,10 +184,13 @@ export class Fusion extends EventTarget {
       return begin();
     });
     if (!sizes) engine.dispose();
+    await keep?.();
+    // The signal is that of this call; backends that are made later load files too.
+    parts = { ...parts, signal: undefined };
     const others = backend === "auto" ? names.slice(1).map((name) => () => make(name)) : [];
-    const spare = names[0] === first ? undefined : () => make(names[0]!);
+    const spare = { backend: names[0]!, make: () => make(names[0]!) };
     const why = backend === "auto" ? (others.length ? "to begin with" : "the one backend of this entry") : "asked for";
-    return new Fusion(factory, sizes ? engine : undefined, why, others, spare ?? (() => make(first)));
+    return new Fusion(factory, sizes ? engine : undefined, why, others, spare);
   }
 
   /** What runs; `undefined` before sizes are known, which is with `sizes` or after the first frame. */
@@ -191,7 +207,12 @@ export class Fusion extends EventTarget {
   fuse(visible: VisibleSource, infrared: InfraredSource, options: DrawOptions): Promise<undefined>;
   fuse(visible: VisibleSource, infrared: InfraredSource, options?: FuseOptions): Promise<FusedFrame>;
   fuse(visible: VisibleSource, infrared: InfraredSource, options: FuseOptions | DrawOptions = {}): Promise<FusedFrame | undefined> {
-    const turn = this.#last.then(() => this.#fuse(visible, infrared, options));
+    return this.#turn(() => this.#fuse(visible, infrared, options));
+  }
+
+  /** Does something when everything before it is done. */
+  #turn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
     this.#last = turn.catch(() => undefined);
     return turn;
   }
@@ -211,17 +232,16 @@ export class Fusion extends EventTarget {
     this.#alive();
     if (options.signal?.aborted) cancelled();
     const sizes = { visible: sizeOf(visible, "visible"), infrared: sizeOf(infrared, "infrared") };
-    const out = target(options.into, sizes);
+    const into = target(options.into, sizes);
     const engine = await this.#ready(sizes);
     const { backend } = engine.info;
-    if (backend !== "webgpu" && [visible, infrared, out].some(onGpu)) {
+    if (backend !== "webgpu" && [visible, infrared, into].some(onGpu)) {
       const remedy = 'create with backend "webgpu" and your `device`, or give and take pixels';
       throw new FusionError("unsupported", `backend "${backend}" (${this.#reason}) has no access to textures: ${remedy}`);
     }
-    const start = performance.now();
+    const out = into ?? pixels(sizes);
     await engine.fuse({ visible, infrared, still: options.still ?? false }, out);
-    this.#least = Math.min(this.#least, performance.now() - start);
-    if (this.others.length && !this.#measuring) void this.#measure(sizes);
+    if (this.others.length && !this.#measuring && this.#attempts > 0) void this.#measure(engine);
     return onGpu(out) ? undefined : new FusedFrame(out, sizes.visible.width, sizes.visible.height);
   }
 
@@ -241,7 +261,6 @@ export class Fusion extends EventTarget {
     // The old engine goes first, so that both need not fit into memory at once.
     this.#engine?.dispose();
     this.#engine = undefined;
-    this.#least = Infinity;
     const engine = await this.factory.create(sizes);
     if (this.#disposed) engine.dispose();
     this.#alive();
@@ -251,58 +270,79 @@ export class Fusion extends EventTarget {
   /** Makes an engine the present one, and falls back once if it is lost. */
   #take(engine: Engine): Engine {
     this.#engine = engine;
-    void engine.lost?.then(async (why) => {
+    void engine.lost?.then((why) => {
       if (this.#engine !== engine || this.#disposed) return;
-      const old = this.factory;
-      this.factory = await this.spare();
+      const { make, backend } = this.spare;
       this.#engine = undefined;
       engine.dispose();
-      old.dispose?.();
+      this.factory.dispose?.();
+      this.factory = later(make);
       this.#reason = `${engine.info.backend} was lost: ${why}`;
-      this.dispatchEvent(new Event("backendchange"));
+      if (backend !== engine.info.backend) this.dispatchEvent(new Event("backendchange"));
     });
     return engine;
   }
 
-  /** Measures the other backends at these sizes, once, and has the fastest take over. */
-  async #measure(sizes: Sizes): Promise<void> {
+  /**
+   * Measures the other backends beside the present engine, with the same frames, and has the fastest take over. Each frame
+   * takes its turn among the caller's, so that no two disturb each other.
+   */
+  async #measure(present: Engine): Promise<void> {
     this.#measuring = true;
+    this.#attempts--;
+    const { sizes } = present;
     const pair = grey(sizes);
-    const out = new Uint8ClampedArray(sizes.visible.width * sizes.visible.height * 4);
-    const found: string[] = [];
-    let best: { engine: Engine; factory: EngineFactory; ms: number } | undefined;
-    for (const make of this.others) {
-      let factory: EngineFactory | undefined;
-      let engine: Engine | undefined;
-      try {
-        factory = await make();
-        engine = await factory.create(sizes);
-        let ms = Infinity;
-        for (let i = 0; i < MEASURED; i++) {
+    const out = pixels(sizes);
+    /** Least time of a frame, ms; one that takes longer than `most` is enough. */
+    const timed = async (engine: Engine, most: number) => {
+      let least = Infinity;
+      for (let i = 0; i < MEASURED; i++) {
+        const ms = await this.#turn(async () => {
+          if (this.#engine !== present) throw STALE;
           const start = performance.now();
           await engine.fuse(pair, out);
-          ms = Math.min(ms, performance.now() - start);
-        }
-        found.push(`${engine.info.backend} ${ms.toFixed(1)} ms`);
-        if (ms < (best?.ms ?? Infinity)) [best, engine, factory] = [{ engine, factory, ms }, best?.engine, best?.factory];
-      } catch (e) {
-        found.push(reason(e));
+          return performance.now() - start;
+        });
+        least = Math.min(least, ms);
+        if (i > 0 && ms > most) break;
       }
-      engine?.dispose();
-      factory?.dispose?.();
-    }
-    const { width, height } = sizes.visible;
-    const present = this.#engine?.info.backend ?? "cpu";
-    const text = `measured at ${width}x${height}: ${present} ${this.#least.toFixed(1)} ms, ${found.join(", ")}`;
-    // A change has to be worth it.
-    if (best && best.ms < 0.9 * this.#least && !this.#disposed) {
-      this.#next = { engine: best.engine, factory: best.factory, reason: text };
-    } else {
+      return least;
+    };
+    const found: string[] = [];
+    let best: { engine: Engine; factory: EngineFactory; ms: number } | undefined;
+    try {
+      const own = await timed(present, Infinity);
+      found.push(`${present.info.backend} ${own.toFixed(1)} ms`);
+      for (const make of this.others) {
+        let factory: EngineFactory | undefined;
+        let engine: Engine | undefined;
+        try {
+          factory = await make();
+          engine = await factory.create(sizes);
+          const ms = await timed(engine, 4 * own);
+          found.push(`${engine.info.backend} ${ms.toFixed(1)} ms`);
+          // A change has to be worth it.
+          if (ms < (best?.ms ?? 0.9 * own)) [best, engine, factory] = [{ engine, factory, ms }, best?.engine, best?.factory];
+        } catch (e) {
+          if (e === STALE) throw e;
+          found.push(reason(e));
+        } finally {
+          engine?.dispose();
+          factory?.dispose?.();
+        }
+      }
+      if (this.#engine !== present) throw STALE;
+    } catch (e) {
+      // Other sizes, another engine, or none: the next frame begins anew.
       best?.engine.dispose();
       best?.factory.dispose?.();
-      this.#reason = text;
-      if (!this.#disposed) this.dispatchEvent(new Event("backendchange"));
+      this.#measuring = false;
+      return;
     }
+    const { width, height } = sizes.visible;
+    const text = `measured at ${width}x${height}: ${found.join(", ")}`;
+    if (best) this.#next = { engine: best.engine, factory: best.factory, reason: text };
+    else this.#reason = text;
   }
 
   #alive(): void {
@@ -319,6 +359,18 @@ const FULL = "fusionproxy-full.wasm";
 /** Frames by which a backend is measured; the first ones warm it up. */
 const MEASURED = 6;
 
+/** Thrown where what is measured is no longer what runs. */
+const STALE = Symbol();
+
+/** A factory that is made when it is needed. */
+function later(make: () => Promise<EngineFactory>): EngineFactory {
+  let made: Promise<EngineFactory> | undefined;
+  return {
+    create: async (sizes) => (await (made ??= make())).create(sizes),
+    dispose: () => void made?.then((factory) => factory.dispose?.()).catch(() => undefined),
+  };
+}
+
 /** Pictures to measure with. */
 function grey({ visible, infrared }: Sizes): { visible: VisibleSource; infrared: InfraredSource; still: boolean } {
   const plane = ({ width, height }: { width: number; height: number }, channels: number) => ({
@@ -329,21 +381,21 @@ function grey({ visible, infrared }: Sizes): { visible: VisibleSource; infrared:
   return { visible: plane(visible, 4), infrared: plane(infrared, 1), still: true };
 }
 
-function modelBytes(
+function artifact(
   model: NonNullable<CreateOptions["model"]>,
   { ultralight, open }: Platform,
   { signal, onProgress, integrity, cache = true }: CreateOptions,
-): Promise<Uint8Array<ArrayBuffer>> | Uint8Array<ArrayBuffer> {
+): Promise<Loaded> | Loaded {
   const own = model === "ultralight";
   const from = own ? ultralight : model;
-  if (from instanceof Uint8Array) return from;
-  if (from instanceof ArrayBuffer) return new Uint8Array(from);
+  if (from instanceof Uint8Array) return { bytes: from };
+  if (from instanceof ArrayBuffer) return { bytes: new Uint8Array(from) };
   if (typeof from !== "string" && !(from instanceof URL)) {
     throw new FusionError("input", 'model: give "ultralight", or an .fpx file\'s address or bytes');
   }
   // The package's own file has an address of its own for each version, which the browser's cache is good enough for.
   const options: LoadOptions = { signal, onProgress, integrity: own ? undefined : integrity, cache: cache && !own };
-  return bytesOf(from, open, options);
+  return load(from, open, options);
 }
 
 function same(a: Sizes, b: Sizes): boolean {
@@ -357,13 +409,25 @@ function same(a: Sizes, b: Sizes): boolean {
 
 const onGpu = (value: unknown): value is GpuTarget => is("GPUTexture", value) || is("GPUCanvasContext", value);
 
-function target(into: FuseOptions["into"] | GpuTarget, { visible: { width, height } }: Sizes): Uint8ClampedArray<ArrayBuffer> | GpuTarget {
-  const bytes = width * height * 4;
-  if (into === undefined) return new Uint8ClampedArray(bytes);
-  if (onGpu(into)) return into;
+/** Where the frame goes, if the caller says so. */
+function target(
+  into: FuseOptions["into"] | GpuTarget,
+  { visible: { width, height } }: Sizes,
+): Uint8ClampedArray<ArrayBuffer> | GpuTarget | undefined {
+  if (into === undefined || onGpu(into)) return into;
   const data = "data" in into ? (into.data as Uint8ClampedArray<ArrayBuffer>) : into;
+  const bytes = width * height * 4;
   if (data.length !== bytes) {
     throw new FusionError("input", `into: has ${data.length} bytes, ${width}x${height} px need ${bytes}`);
   }
   return data;
+}
+
+/** Room for a fused frame. */
+function pixels({ visible: { width, height } }: Sizes): Uint8ClampedArray<ArrayBuffer> {
+  try {
+    return new Uint8ClampedArray(width * height * 4);
+  } catch (e) {
+    throw new FusionError("memory", `no memory for a frame of ${width}x${height} px: use smaller frames`, { cause: e });
+  }
 }

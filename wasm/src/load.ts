@@ -44,35 +44,45 @@ export const fetched: Open = async (file, signal) => {
   return response;
 };
 
-/** A file's answer, to be compiled while it arrives. */
-export async function responseOf(file: URL | string, open: Open, signal: AbortSignal | undefined): Promise<Response> {
-  return guarded(file, signal, () => open(file, signal));
+/** A file whole, and what keeps it for later visits: to be called when it has proved to be what was wanted. */
+export interface Loaded {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly keep?: () => Promise<void>;
 }
 
-/** A file whole. */
-export async function bytesOf(file: URL | string, open: Open, options: LoadOptions): Promise<Uint8Array<ArrayBuffer>> {
+/** Loads a file whole. */
+export async function load(file: URL | string, open: Open, options: LoadOptions): Promise<Loaded> {
   const { signal } = options;
   const integrity = wanted(options.integrity);
   return guarded(file, signal, async () => {
     // Where storage is forbidden (a sandboxed frame, a private window) there is no cache, and that is no error.
     const cache = options.cache && typeof caches === "object" ? await caches.open(CACHE).catch(() => undefined) : undefined;
     const kept = await cache?.match(file).catch(() => undefined);
-    if (kept) {
-      const bytes = new Uint8Array(await kept.arrayBuffer());
-      if (await hashes(bytes, integrity)) return bytes;
+    const old = async () => new Uint8Array(await kept!.arrayBuffer());
+    // What has the right hash is the newest there is.
+    if (kept && integrity) {
+      const bytes = await old();
+      if (await hashes(bytes, integrity)) return { bytes };
       await cache?.delete(file);
     }
-    const bytes = await read(await open(file, signal), String(file), options);
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      bytes = await read(await open(file, signal), String(file), options);
+    } catch (e) {
+      // An answer of the server stands. Where there is none, there is what came before.
+      if (!kept || integrity || e instanceof FusionError || signal?.aborted) throw e;
+      return { bytes: await old() };
+    }
     if (!(await hashes(bytes, integrity))) {
       throw new FusionError("model", `${file} is not the file that \`integrity\` asks for: another version, or changed on its way`);
     }
     // A full disk is no reason to fail.
-    await cache?.put(file, new Response(bytes)).catch(() => undefined);
-    return bytes;
+    return { bytes, keep: async () => cache?.put(file, new Response(bytes)).catch(() => undefined) };
   });
 }
 
-async function guarded<T>(file: URL | string, signal: AbortSignal | undefined, load: () => Promise<T>): Promise<T> {
+/** Loads something from a file; what fails is `"aborted"` or `"network"`, unless it says otherwise. */
+export async function guarded<T>(file: URL | string, signal: AbortSignal | undefined, load: () => Promise<T>): Promise<T> {
   if (signal?.aborted) cancelled();
   try {
     return await load();

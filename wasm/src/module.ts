@@ -2,7 +2,7 @@
 
 import { FusionError, reason } from "./errors.js";
 import type { CreateOptions, Platform } from "./fusion.js";
-import { responseOf } from "./load.js";
+import { guarded } from "./load.js";
 import { hasExactDots, hasSimd } from "./simd.js";
 
 /** Compiles the module that the options or the platform name. */
@@ -28,18 +28,26 @@ export async function compile(
   return compiled(wasm.simd128, open, signal);
 }
 
-async function compiled(
+/** Compiles a module while it arrives. */
+export async function compiled(
   wasm: URL | string | BufferSource,
   open: Platform["open"],
   signal: AbortSignal | undefined,
 ): Promise<WebAssembly.Module> {
-  const bytes = typeof wasm === "string" || wasm instanceof URL ? await responseOf(wasm, open, signal) : wasm;
-  try {
-    if (!(bytes instanceof Response)) return await WebAssembly.compile(bytes);
-    // Streaming needs the right media type, which not every server sends.
-    const streams = bytes.headers.get("content-type") === "application/wasm";
-    return await (streams ? WebAssembly.compileStreaming(bytes) : WebAssembly.compile(await bytes.arrayBuffer()));
-  } catch (e) {
-    throw new FusionError("unsupported", `fusionproxy.wasm does not compile: ${reason(e)}: is it the file of this version?`, { cause: e });
-  }
+  const named = typeof wasm === "string" || wasm instanceof URL;
+  const module = async (): Promise<WebAssembly.Module> => {
+    try {
+      if (!named) return await WebAssembly.compile(wasm);
+      const response = await open(wasm, signal);
+      // Streaming needs the right media type, which not every server sends.
+      const streams = response.headers.get("content-type") === "application/wasm";
+      return await (streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
+    } catch (e) {
+      // What else fails of a file is its way here.
+      if (named && !(e instanceof WebAssembly.CompileError)) throw e;
+      const what = named ? wasm : "fusionproxy.wasm";
+      throw new FusionError("unsupported", `${what} does not compile: ${reason(e)}: is it the file of this version?`, { cause: e });
+    }
+  };
+  return named ? guarded(wasm, signal, module) : module();
 }

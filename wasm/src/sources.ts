@@ -51,8 +51,32 @@ function inMemory(source: VisibleSource): source is Pixels | ImageData {
   return typeof source === "object" && source !== null && "data" in source && ArrayBuffer.isView(source.data);
 }
 
-/** Size of a source, or why it has none. */
-export function sizeOf(source: VisibleSource, role: string): Size {
+/** Which frame of a pair. */
+export type Role = "visible" | "infrared";
+
+/** The number of a pixel format in the module's interface. */
+type Format = number;
+
+/** The format of a frame in memory: visible RGBA, RGB, luma; infrared grey, words of 16 and of 14 bits, RGBA. */
+function formatOf(source: Pixels | ImageData, role: Role): Format {
+  const { data, width, height } = source;
+  const words = role === "infrared" && data instanceof Uint16Array;
+  if (!words && !(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
+    const types = role === "visible" ? "8-bit data (Uint8Array or Uint8ClampedArray)" : "data of type Uint8Array, Uint8ClampedArray or Uint16Array";
+    throw new FusionError("input", `${role}: needs ${types}`);
+  }
+  const channels = words ? [1] : role === "visible" ? [4, 3, 1] : [4, 1];
+  const found = channels.indexOf(data.length / (width * height));
+  if (found < 0) throw new FusionError("input", wrongLength(role, data.length, { width, height }, channels));
+  if (role === "visible") return found;
+  if (!words) return found === 0 ? 3 : 0;
+  const bits = (source as Pixels).bits ?? 16;
+  if (bits !== 14 && bits !== 16) throw new FusionError("input", `infrared: bits is ${String(bits)}, give 14 or 16`);
+  return bits === 14 ? 2 : 1;
+}
+
+/** Size of a source, or why it has none; pixels in memory are of that size. */
+export function sizeOf(source: VisibleSource, role: Role): Size {
   const fail = (what: string): never => {
     throw new FusionError("input", `${role}: ${what}`);
   };
@@ -83,11 +107,9 @@ export function sizeOf(source: VisibleSource, role: string): Size {
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
     fail(`is ${width}x${height} px: both sides must be whole and at least 1 px`);
   }
+  if (inMemory(source)) formatOf(source, role);
   return { width, height };
 }
-
-/** The number of a pixel format in the module's interface. */
-type Format = number;
 
 /** Reads sources into memory; keeps a canvas for those that must be drawn. */
 export class Reader {
@@ -98,35 +120,17 @@ export class Reader {
   /** Writes a visible frame's RGBA, RGB or luma into `to` and gives its format. */
   visible(source: VisibleSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
     if (!inMemory(source)) return this.#draw(source as Drawable, size, "visible", to, 0);
-    const { data } = source;
-    if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
-      throw new FusionError("input", "visible: needs 8-bit data (Uint8Array or Uint8ClampedArray)");
-    }
-    const px = size.width * size.height;
-    const format = data.length === px * 4 ? 0 : data.length === px * 3 ? 1 : data.length === px ? 2 : -1;
-    if (format < 0) throw new FusionError("input", wrongLength("visible", data.length, size, [4, 3, 1]));
-    to.set(data);
+    const format = formatOf(source, "visible");
+    to.set(source.data);
     return format;
   }
 
   /** Writes an infrared frame's grey, words or RGBA into `to` and gives its format. */
   infrared(source: InfraredSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
     if (!inMemory(source)) return this.#draw(source as Drawable, size, "infrared", to, 3);
+    const format = formatOf(source, "infrared");
     const { data } = source;
-    const px = size.width * size.height;
-    if (data instanceof Uint16Array) {
-      if (data.length !== px) throw new FusionError("input", wrongLength("infrared", data.length, size, [1]));
-      const bits = (source as Pixels).bits ?? 16;
-      if (bits !== 14 && bits !== 16) throw new FusionError("input", `infrared: bits is ${String(bits)}, give 14 or 16`);
-      to.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      return bits === 14 ? 2 : 1;
-    }
-    if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
-      throw new FusionError("input", "infrared: needs data of type Uint8Array, Uint8ClampedArray or Uint16Array");
-    }
-    const format = data.length === px * 4 ? 3 : data.length === px ? 0 : -1;
-    if (format < 0) throw new FusionError("input", wrongLength("infrared", data.length, size, [4, 1]));
-    to.set(data);
+    to.set(data instanceof Uint16Array ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data);
     return format;
   }
 
@@ -152,8 +156,9 @@ export class Reader {
     try {
       frame = own ? new VideoFrame(source) : (source as VideoFrame);
       const { width, height } = frame.visibleRect ?? size;
-      // Frames that are shown rotated or scaled have to be drawn.
-      if (width === size.width && height === size.height) {
+      const { rotation, flip } = frame as { readonly rotation?: number; readonly flip?: boolean };
+      // Frames that are shown rotated, mirrored or scaled have to be drawn.
+      if (width === size.width && height === size.height && !rotation && !flip) {
         await frame.copyTo(to, { format: "RGBA", colorSpace: "srgb" } as VideoFrameCopyToOptions);
         return format;
       }

@@ -6,15 +6,20 @@ import { FusionError, reason } from "./errors.js";
 import type { Parts } from "./fusion.js";
 import { GpuEngine } from "./gpu-engine.js";
 import { compile, pipeline } from "./gpu-program.js";
-import { bytesOf } from "./load.js";
+import { compiled } from "./module.js";
 
 /** Opens the GPU, or says why there is none. */
 export async function openGpu(parts: Parts): Promise<EngineFactory> {
   const { gpu, open: openFile, signal } = parts;
   if (!gpu) throw new FusionError("unsupported", "this entry has no WebGPU");
+  const own = parts.device === undefined;
   const device = parts.device ?? (await deviceOf(parts.auto));
-  const module = await WebAssembly.compile(await bytesOf(gpu, openFile, { signal }));
-  return new GpuFactory(device, parts.device === undefined, module, parts);
+  try {
+    return new GpuFactory(device, own, await compiled(gpu, openFile, signal), parts);
+  } catch (e) {
+    if (own) device.destroy();
+    throw e;
+  }
 }
 
 async function deviceOf(auto: boolean): Promise<GPUDevice> {

@@ -9,15 +9,36 @@ import { crc, opened, root } from "./page.mjs";
 /** How often the model was asked for. */
 let asked = 0;
 
+/** What the server answers for a model whose file changes. */
+let answer = "model";
+
 let page;
 let close;
 
 before(async () => {
+  const nano = () => readFileSync(`${root}../models/nano/nano.int8.fpx`);
   const model = (_, response) => {
     asked++;
-    response.end(readFileSync(`${root}../models/nano/nano.int8.fpx`));
+    response.end(nano());
   };
-  ({ page, close } = await opened({ "/counted.fpx": model }));
+  const changing = (request, response) => {
+    if (answer === "nothing") return request.socket.destroy();
+    if (answer === "page") return response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html>please log in");
+    response.end(answer === "model" ? nano() : readFileSync(`${root}dist/ultralight.int8.fpx`));
+  };
+  // A module that begins, and then waits or breaks off.
+  const begun = (end) => (request, response) => {
+    const module = readFileSync(`${root}dist/fusionproxy.wasm`);
+    response.writeHead(200, { "content-type": "application/wasm", "content-length": module.length });
+    response.write(module.subarray(0, 20_000), () => end(request.socket));
+  };
+  ({ page, close } = await opened({
+    "/counted.fpx": model,
+    "/changing.fpx": changing,
+    "/slow.wasm": begun(() => undefined),
+    "/cut.wasm": begun((socket) => setTimeout(() => socket.destroy(), 100)),
+    "/page.wasm": (_, response) => response.writeHead(200, { "content-type": "text/html" }).end("<!doctype html>"),
+  }));
 });
 
 after(() => close?.());
@@ -94,26 +115,107 @@ test("RGBA and RGB of the same picture are fused alike, in the darkest and the b
   assert.deepEqual(off, [0, 0, 0, 0, 0]);
 });
 
-test("auto measures, says so, and goes on", async () => {
+/** Has the page fuse until `auto` has measured. */
+const measuring = () =>
+  page.evaluate(() => {
+    globalThis.square = (width, height) => ({ data: pattern(width * height, 5, 1), width, height });
+    globalThis.measured = async (fusion, frame) => {
+      const until = performance.now() + 60_000;
+      while (!fusion.info?.reason.startsWith("measured") && performance.now() < until) {
+        await fusion.fuse(frame, frame);
+        await new Promise((r) => setTimeout(r));
+      }
+      return fusion.info;
+    };
+  });
+
+test("auto measures, says so, goes on, and tells when it moves", async () => {
+  await measuring();
   const found = await page.evaluate(async () => {
-    const good = { data: pattern(320 * 240, 5, 1), width: 320, height: 240 };
+    const good = square(320, 240);
     const fusion = await Fusion.create();
-    const changed = new Promise((r) => fusion.addEventListener("backendchange", r, { once: true }));
+    let changes = 0;
+    fusion.addEventListener("backendchange", () => changes++);
     const first = await fusion.fuse(good, good);
     const begun = fusion.info;
-    for (let done = false; !done; ) {
-      changed.then(() => (done = true));
-      await fusion.fuse(good, good);
-      await new Promise((r) => setTimeout(r));
-    }
+    const info = await measured(fusion, good);
     const last = await fusion.fuse(good, good);
-    const { info } = fusion;
     fusion.dispose();
-    return { begun, info, same: first.data.join() === last.data.join() };
+    return { begun, info, changes, same: first.data.join() === last.data.join() };
   });
   assert.equal(found.begun.backend, "cpu");
-  assert.match(found.info.reason, /^measured at 320x240: cpu .* ms, worker .* ms/);
+  assert.match(found.info.reason, /^measured at 320x240: cpu \d+\.\d ms, worker \d+\.\d ms/);
+  assert.equal(found.changes, found.info.backend === "cpu" ? 0 : 1);
   assert.ok(found.same);
+});
+
+test("auto chooses by frames of one size, and no backend that is slower", async () => {
+  await measuring();
+  const found = await page.evaluate(async () => {
+    // Workers that are late with every answer, and frames that change their size while they are measured.
+    const Plain = globalThis.Worker;
+    globalThis.Worker = class extends Plain {
+      set onmessage(heard) {
+        super.onmessage = (e) => setTimeout(heard, 200, e);
+      }
+    };
+    const fusion = await Fusion.create();
+    let changes = 0;
+    fusion.addEventListener("backendchange", () => changes++);
+    await fusion.fuse(square(320, 240), square(320, 240));
+    await fusion.fuse(square(64, 64), square(64, 64));
+    const info = await measured(fusion, square(160, 128));
+    fusion.dispose();
+    globalThis.Worker = Plain;
+    return { info, changes };
+  });
+  assert.match(found.info.reason, /^measured at 160x128: cpu \d+\.\d ms, worker \d{3,}\.\d ms/);
+  assert.equal(found.info.backend, "cpu");
+  assert.equal(found.changes, 0);
+});
+
+test("the signal is create's alone", async () => {
+  await measuring();
+  const reason = await page.evaluate(async () => {
+    // The GPU in software as one that is not: its module is loaded when it is measured.
+    const software = Object.getOwnPropertyDescriptor(GPUAdapterInfo.prototype, "isFallbackAdapter");
+    Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { ...software, get: () => false });
+    const stop = new AbortController();
+    const fusion = await Fusion.create({ signal: stop.signal, model: "/models/nano/nano.int8.fpx" });
+    stop.abort();
+    const { reason } = await measured(fusion, square(32, 24));
+    fusion.dispose();
+    Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", software);
+    return reason;
+  });
+  assert.match(reason, /webgpu \d+\.\d ms/);
+});
+
+test("a module whose loading ends early, or that is none, says which", async () => {
+  const found = await page.evaluate(async () => {
+    const stop = new AbortController();
+    const stopped = code(Fusion.create({ wasm: "/slow.wasm", signal: stop.signal }));
+    setTimeout(() => stop.abort(), 300);
+    return [await stopped, await code(Fusion.create({ wasm: "/cut.wasm" })), await code(Fusion.create({ wasm: "/page.wasm" }))];
+  });
+  assert.match(found[0], /^aborted: /);
+  assert.match(found[1], /^network: \/cut\.wasm .*connection/);
+  assert.match(found[2], /^unsupported: \/page\.wasm does not compile/);
+});
+
+test("a page in a model's place does harm once, and a new model is taken", async () => {
+  const create = () =>
+    page.evaluate(async () => {
+      const sizes = { visible: { width: 64, height: 48 }, infrared: { width: 64, height: 48 } };
+      try {
+        return (await Fusion.create({ model: "/changing.fpx", backend: "cpu", sizes })).info.model;
+      } catch (e) {
+        return e.code;
+      }
+    });
+  const seen = [];
+  for (answer of ["page", "nothing", "model", "page", "nothing", "other", "nothing"]) seen.push(await create());
+  assert.deepEqual(seen, ["model", "network", "nano", "model", "nano", "ultralight", "ultralight"]);
 });
 
 test("models come by address, with progress, integrity and a cache", async () => {
@@ -220,6 +322,34 @@ test("takes every kind of source, and all of them alike", async () => {
   });
   assert.equal(Object.keys(results).length, 14);
   for (const [name, data] of Object.entries(results)) assert.equal(data, results["cpu ImageData"], name);
+});
+
+test("frames that are shown rotated or mirrored are fused so", async () => {
+  const found = await page.evaluate(async () => {
+    const [width, height] = [64, 48];
+    const data = opaque(width * height, 11, 5);
+    const context = new OffscreenCanvas(width, height).getContext("2d");
+    context.putImageData(new ImageData(new Uint8ClampedArray(data), width, height), 0, 0);
+    const source = await createImageBitmap(context.canvas);
+    const infrared = { data: data.slice(0, width * height), width, height };
+    const gpu = await (await navigator.gpu.requestAdapter()).requestDevice();
+    const out = {};
+    for (const options of [{ backend: "cpu" }, { backend: "worker" }, { backend: "webgpu", device: gpu }]) {
+      const fusion = await Fusion.create(options);
+      for (const shown of [{ rotation: 180 }, { flip: true }]) {
+        const frame = new VideoFrame(source, { timestamp: 0, ...shown });
+        context.drawImage(frame, 0, 0);
+        const drawn = context.getImageData(0, 0, width, height);
+        const [a, b] = [(await fusion.fuse(frame, infrared)).data, (await fusion.fuse(drawn, infrared)).data];
+        const turned = drawn.data.join() !== data.join();
+        out[`${options.backend} ${JSON.stringify(shown)}`] = [turned, a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i])), 0)];
+        frame.close();
+      }
+      fusion.dispose();
+    }
+    return out;
+  });
+  for (const [name, [turned, off]] of Object.entries(found)) assert.ok(turned && off === 0, `${name}: ${turned} ${off}`);
 });
 
 test("takes a playing video", async () => {

@@ -88,6 +88,11 @@ test("bad frames are errors that name the remedy, and the next frame works", asy
   await rejects(fusion.fuse("street.jpg", good), "input", /give ImageData/);
   await rejects(fusion.fuse(good, { data: new Float32Array(64 * 48), width: 64, height: 48 }), "input", /Uint16Array/);
   await rejects(fusion.fuse({ data: new Uint8Array(20_000), width: 20_000, height: 1 }, good), "size", /16383/);
+  // Nothing is allocated for what does not fit.
+  await rejects(fusion.fuse({ data: new Uint8Array(4), width: 2 ** 24, height: 2 ** 24 }, good), "input", /visible: data has 4 elements/);
+  const before = process.memoryUsage().arrayBuffers;
+  await rejects(fusion.fuse({ data: new Uint8Array(4), width: 16_000, height: 16_000 }, good), "input", /visible: data has 4 elements/);
+  assert.ok(process.memoryUsage().arrayBuffers - before < 100_000_000);
   await rejects(fusion.fuse(good, good, { into: new Uint8ClampedArray(3) }), "input", /into/);
   await rejects(fusion.fuse(good, good, { signal: AbortSignal.abort() }), "aborted", /abort/);
   assert.equal((await fusion.fuse(good, good)).width, 64);

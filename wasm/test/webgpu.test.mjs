@@ -324,6 +324,40 @@ test("calls overlap without harm, and end with dispose", async () => {
   assert.match(found[2], /^disposed/);
 });
 
+test("a create that fails leaves no device", async () => {
+  const found = await page.evaluate(async () => {
+    const { requestDevice } = GPUAdapter.prototype;
+    const { destroy } = GPUDevice.prototype;
+    const { fetch } = globalThis;
+    const alive = new Set();
+    GPUAdapter.prototype.requestDevice = async function (...args) {
+      const device = await requestDevice.apply(this, args);
+      alive.add(device);
+      return device;
+    };
+    GPUDevice.prototype.destroy = function () {
+      alive.delete(this);
+      destroy.call(this);
+    };
+    // A server that answers every address with its page.
+    const page = new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
+    globalThis.fetch = (file, ...rest) => (String(file).includes("-gpu") ? Promise.resolve(page.clone()) : fetch(file, ...rest));
+    const out = { page: await code(Fusion.create({ backend: "webgpu" })) };
+    globalThis.fetch = fetch;
+    out.model = await code(Fusion.create({ backend: "webgpu", model: new Uint8Array(9) }));
+    const large = { width: 20_000, height: 1 };
+    out.size = await code(Fusion.create({ backend: "webgpu", sizes: { visible: large, infrared: large } }));
+    out.left = alive.size;
+    Object.assign(GPUAdapter.prototype, { requestDevice });
+    Object.assign(GPUDevice.prototype, { destroy });
+    return out;
+  });
+  assert.match(found.page, /^unsupported: .*fusionproxy-gpu\.wasm does not compile/);
+  assert.match(found.model, /^model: /);
+  assert.match(found.size, /^(model|size): /);
+  assert.equal(found.left, 0);
+});
+
 test("where there is no GPU, or it is refused, it says so", async () => {
   const found = await page.evaluate(async () => {
     const { gpu } = navigator;
