@@ -1,5 +1,6 @@
 // The seam between `Fusion` and what computes.
 
+import type { GpuCanvas, GpuTexture } from "./foreign.js";
 import type { InfraredSource, Size, VisibleSource } from "./sources.js";
 
 /** Backends that exist: the calling thread, a pool of workers, the GPU. */
@@ -40,7 +41,7 @@ export interface Pair {
 }
 
 /** Where a GPU draws the fused frame: a configured canvas, or a texture that can be drawn to. */
-export type GpuTarget = GPUTexture | GPUCanvasContext;
+export type GpuTarget = GpuTexture | GpuCanvas;
 
 /** Where the fused frame goes: RGBA in memory; on the backend `"webgpu"` also the device. */
 export type Output = Uint8ClampedArray | GpuTarget;

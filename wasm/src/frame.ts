@@ -1,10 +1,11 @@
 import { FusionError } from "./errors.js";
+import type { ClampedBytes } from "./foreign.js";
 
 /** A fused frame. */
 export class FusedFrame {
   constructor(
     /** RGBA, alpha 255, rows without gaps. */
-    readonly data: Uint8ClampedArray<ArrayBuffer>,
+    readonly data: ClampedBytes,
     /** Width, px. */
     readonly width: number,
     /** Height, px. */

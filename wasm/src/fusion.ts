@@ -3,6 +3,7 @@
 import type { Gain } from "./cpu.js";
 import type { Backend, Engine, EngineFactory, GpuTarget, Info, Sizes } from "./engine.js";
 import { FusionError, reason } from "./errors.js";
+import type { Bytes, ClampedBytes, GpuDevice } from "./foreign.js";
 import { FusedFrame } from "./frame.js";
 import { cancelled, load, type Loaded, type LoadOptions, type Open, type Progress } from "./load.js";
 import { compile } from "./module.js";
@@ -11,7 +12,7 @@ import { is, sizeOf, type InfraredSource, type VisibleSource } from "./sources.j
 /** What {@link Fusion.create} takes. */
 export interface CreateOptions {
   /** `"ultralight"`, which is part of the package; or an `.fpx` file's address or bytes. */
-  readonly model?: "ultralight" | URL | (string & {}) | ArrayBuffer | Uint8Array<ArrayBuffer>;
+  readonly model?: "ultralight" | URL | (string & {}) | ArrayBuffer | Bytes;
   /**
    * `"auto"`, the default, begins on the calling thread, measures what else there is at the size of the first frames, and
    * moves to the fastest; `info.reason` says what was measured, the event `backendchange` that it moved.
@@ -27,7 +28,7 @@ export interface CreateOptions {
   /** Frame sizes to allocate for at once; otherwise the first frames decide. */
   readonly sizes?: Sizes;
   /** Your own device, for `"webgpu"`; otherwise one is asked for. */
-  readonly device?: GPUDevice;
+  readonly device?: GpuDevice;
   /** Address, bytes or compiled module of `fusionproxy.wasm`, where a bundler cannot find it by itself. */
   readonly wasm?: URL | string | BufferSource | WebAssembly.Module;
   /** Called while a model that was given by its address arrives; of what comes after, such as a GPU's pipelines, it says nothing. */
@@ -48,7 +49,7 @@ export interface FuseOptions {
   /** The pair is no next frame of a video: gain control takes it by itself. */
   readonly still?: boolean;
   /** Where the fused pixels go, RGBA: saves the allocation of a frame. */
-  readonly into?: ImageData | Uint8ClampedArray<ArrayBuffer>;
+  readonly into?: ImageData | ClampedBytes;
   /** Drops the call while it waits for earlier ones. */
   readonly signal?: AbortSignal;
 }
@@ -62,11 +63,11 @@ export interface DrawOptions extends Omit<FuseOptions, "into"> {
 /** What a backend is made from. */
 export interface Parts {
   readonly module: WebAssembly.Module;
-  readonly model: Uint8Array<ArrayBuffer>;
+  readonly model: Bytes;
   readonly gain: Gain;
   readonly workers: number | undefined;
   /** The caller's device, for `"webgpu"`. */
-  readonly device: GPUDevice | undefined;
+  readonly device: GpuDevice | undefined;
   /** Whether the choice is the package's: then a GPU that is software is none. */
   readonly auto: boolean;
   /** Address of `fusionproxy-gpu.wasm`. */
@@ -80,7 +81,7 @@ export interface Platform {
   readonly open: Open;
   /** The module for light 8-bit models, with plain and with relaxed SIMD, and the one for all models. */
   readonly wasm: { readonly simd128: URL | BufferSource; readonly relaxed?: URL; readonly full?: URL; readonly gpu?: URL };
-  readonly ultralight: URL | Uint8Array<ArrayBuffer>;
+  readonly ultralight: URL | Bytes;
   /** The entry's backends. The first one begins when the choice is `"auto"`. */
   readonly backends: Partial<Record<Backend, (parts: Parts) => Promise<EngineFactory>>>;
 }
@@ -204,8 +205,8 @@ export class Fusion extends EventTarget {
    *
    * @throws {FusionError} Its `code` says what kind of thing went wrong. Later calls are not affected.
    */
-  fuse(visible: VisibleSource, infrared: InfraredSource, options: DrawOptions): Promise<undefined>;
   fuse(visible: VisibleSource, infrared: InfraredSource, options?: FuseOptions): Promise<FusedFrame>;
+  fuse(visible: VisibleSource, infrared: InfraredSource, options: DrawOptions): Promise<undefined>;
   fuse(visible: VisibleSource, infrared: InfraredSource, options: FuseOptions | DrawOptions = {}): Promise<FusedFrame | undefined> {
     return this.#turn(() => this.#fuse(visible, infrared, options));
   }
@@ -413,9 +414,9 @@ const onGpu = (value: unknown): value is GpuTarget => is("GPUTexture", value) ||
 function target(
   into: FuseOptions["into"] | GpuTarget,
   { visible: { width, height } }: Sizes,
-): Uint8ClampedArray<ArrayBuffer> | GpuTarget | undefined {
+): ClampedBytes | GpuTarget | undefined {
   if (into === undefined || onGpu(into)) return into;
-  const data = "data" in into ? (into.data as Uint8ClampedArray<ArrayBuffer>) : into;
+  const data = "data" in into ? (into.data as ClampedBytes) : into;
   const bytes = width * height * 4;
   if (data.length !== bytes) {
     throw new FusionError("input", `into: has ${data.length} bytes, ${width}x${height} px need ${bytes}`);
@@ -424,7 +425,7 @@ function target(
 }
 
 /** Room for a fused frame. */
-function pixels({ visible: { width, height } }: Sizes): Uint8ClampedArray<ArrayBuffer> {
+function pixels({ visible: { width, height } }: Sizes): ClampedBytes {
   try {
     return new Uint8ClampedArray(width * height * 4);
   } catch (e) {

@@ -1,6 +1,7 @@
 // Files by address: progress, integrity and a cache that works offline.
 
 import { FusionError, reason } from "./errors.js";
+import type { Bytes } from "./foreign.js";
 
 /** How far loading is. */
 export interface Progress {
@@ -46,7 +47,7 @@ export const fetched: Open = async (file, signal) => {
 
 /** A file whole, and what keeps it for later visits: to be called when it has proved to be what was wanted. */
 export interface Loaded {
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Bytes;
   readonly keep?: () => Promise<void>;
 }
 
@@ -65,7 +66,7 @@ export async function load(file: URL | string, open: Open, options: LoadOptions)
       if (await hashes(bytes, integrity)) return { bytes };
       await cache?.delete(file);
     }
-    let bytes: Uint8Array<ArrayBuffer>;
+    let bytes: Bytes;
     try {
       bytes = await read(await open(file, signal), String(file), options);
     } catch (e) {
@@ -94,7 +95,7 @@ export async function guarded<T>(file: URL | string, signal: AbortSignal | undef
   }
 }
 
-async function read(response: Response, file: string, { onProgress }: LoadOptions): Promise<Uint8Array<ArrayBuffer>> {
+async function read(response: Response, file: string, { onProgress }: LoadOptions): Promise<Bytes> {
   if (!onProgress || !response.body) return new Uint8Array(await response.arrayBuffer());
   const total = Number(response.headers.get("content-length") ?? 0);
   const parts: Uint8Array[] = [];
@@ -130,7 +131,7 @@ function wanted(integrity: string | undefined): Integrity | undefined {
   return { algorithm: algorithm.replace("sha", "SHA-"), hash };
 }
 
-async function hashes(bytes: Uint8Array<ArrayBuffer>, integrity: Integrity | undefined): Promise<boolean> {
+async function hashes(bytes: Bytes, integrity: Integrity | undefined): Promise<boolean> {
   if (!integrity) return true;
   const hash = new Uint8Array(await crypto.subtle.digest(integrity.algorithm, bytes));
   return btoa(String.fromCharCode(...hash)) === integrity.hash;

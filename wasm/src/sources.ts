@@ -1,6 +1,7 @@
 // What frames can be given as, and how their pixels are read.
 
 import { FusionError, reason } from "./errors.js";
+import type { Bytes, GpuTexture } from "./foreign.js";
 
 /** Pixels in memory, rows from top to bottom without gaps. */
 export interface Pixels {
@@ -30,7 +31,7 @@ export type Drawable =
  * A visible frame. Textures, on the backend `"webgpu"`: `rgba8unorm` or `bgra8unorm`, of the device that `create` was given,
  * with the usage `TEXTURE_BINDING`.
  */
-export type VisibleSource = Pixels | ImageData | Drawable | GPUTexture;
+export type VisibleSource = Pixels | ImageData | Drawable | GpuTexture;
 
 /** A thermal frame. Of pictures in colour, the luma is taken. Textures may also be `r8unorm`, or words in `r16uint`. */
 export type InfraredSource = VisibleSource;
@@ -118,7 +119,7 @@ export class Reader {
   #converts = true;
 
   /** Writes a visible frame's RGBA, RGB or luma into `to` and gives its format. */
-  visible(source: VisibleSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
+  visible(source: VisibleSource, size: Size, to: Bytes): Format | Promise<Format> {
     if (!inMemory(source)) return this.#draw(source as Drawable, size, "visible", to, 0);
     const format = formatOf(source, "visible");
     to.set(source.data);
@@ -126,7 +127,7 @@ export class Reader {
   }
 
   /** Writes an infrared frame's grey, words or RGBA into `to` and gives its format. */
-  infrared(source: InfraredSource, size: Size, to: Uint8Array<ArrayBuffer>): Format | Promise<Format> {
+  infrared(source: InfraredSource, size: Size, to: Bytes): Format | Promise<Format> {
     if (!inMemory(source)) return this.#draw(source as Drawable, size, "infrared", to, 3);
     const format = formatOf(source, "infrared");
     const { data } = source;
@@ -134,7 +135,7 @@ export class Reader {
     return format;
   }
 
-  #draw(source: Drawable, size: Size, role: string, to: Uint8Array<ArrayBuffer>, format: Format): Format | Promise<Format> {
+  #draw(source: Drawable, size: Size, role: string, to: Bytes, format: Format): Format | Promise<Format> {
     const video = is("VideoFrame", source) || is("HTMLVideoElement", source);
     if (video && this.#converts && typeof VideoFrame === "function") {
       return this.#convert(source as VideoFrame | HTMLVideoElement, size, role, to, format);
@@ -148,7 +149,7 @@ export class Reader {
     source: VideoFrame | HTMLVideoElement,
     size: Size,
     role: string,
-    to: Uint8Array<ArrayBuffer>,
+    to: Bytes,
     format: Format,
   ): Promise<Format> {
     const own = is("HTMLVideoElement", source);

@@ -13,7 +13,7 @@ export async function openGpu(parts: Parts): Promise<EngineFactory> {
   const { gpu, open: openFile, signal } = parts;
   if (!gpu) throw new FusionError("unsupported", "this entry has no WebGPU");
   const own = parts.device === undefined;
-  const device = parts.device ?? (await deviceOf(parts.auto));
+  const device = (parts.device as GPUDevice | undefined) ?? (await deviceOf(parts.auto));
   try {
     return new GpuFactory(device, own, await compiled(gpu, openFile, signal), parts);
   } catch (e) {

@@ -1,6 +1,6 @@
 // The packed tarball in fresh applications: bundled by Vite and by webpack, without a bundler, and in Node.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -99,6 +99,39 @@ test("in Node", () => {
   const script = APP.replace('["cpu", "worker", "webgpu"]', '["cpu"]').replace("document.title =", "console.log(").replace(/;\s*$/, ");");
   const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { cwd: folder, encoding: "utf8" });
   assert.equal(said.trim(), expected.split(", ")[0]);
+});
+
+/** An application that uses the types; the GPU's where there are any. */
+const TYPED = `
+  import { Fusion, type FusedFrame } from "fusionproxy";
+  export * as cpu from "fusionproxy/cpu";
+  export * as worker from "fusionproxy/worker";
+  export * as inline from "fusionproxy/inline";
+  const image = new ImageData(4, 4);
+  const fusion = await Fusion.create({ model: new Uint8Array(4), sizes: { visible: ${SIZE}, infrared: ${SIZE} } });
+  const out: FusedFrame = await fusion.fuse(image, { data: new Uint16Array(16), width: 4, height: 4 }, { into: image });
+  export const again = new ImageData(out.data, out.width);
+`;
+const TYPED_GPU = `
+  import { Fusion } from "fusionproxy";
+  declare const [device, texture, canvas]: [GPUDevice, GPUTexture, GPUCanvasContext];
+  const fusion = await Fusion.create({ backend: "webgpu", device });
+  export const nothing: undefined = await fusion.fuse(texture, texture, { into: canvas });
+  export const { data } = await fusion.fuse(texture, texture, { still: true });
+`;
+
+test("the types do for a fresh application, in a TypeScript that knows of no WebGPU too", () => {
+  const old = join(here, "node_modules/@arethetypeswrong/core/node_modules/typescript");
+  assert.ok(!readFileSync(join(old, "lib/lib.dom.d.ts"), "utf8").includes("GPUDevice"));
+  writeFileSync(join(folder, "typed.ts"), TYPED);
+  writeFileSync(join(folder, "typed-gpu.ts"), TYPED_GPU);
+  const options = ["--noEmit", "--strict", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler", "--lib", "es2022,dom"];
+  const check = (program, ...files) => {
+    const { status, stdout } = spawnSync(process.execPath, [program, ...options, ...files], { cwd: folder, encoding: "utf8" });
+    assert.equal(status, 0, stdout);
+  };
+  check(join(old, "bin/tsc"), "typed.ts");
+  check(join(here, "node_modules/typescript/bin/tsc"), "typed.ts", "typed-gpu.ts");
 });
 
 test("publint and arethetypeswrong have nothing to say", () => {
