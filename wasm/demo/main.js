@@ -120,18 +120,32 @@ $("pause").addEventListener("click", () => {
 /** The present Fusion; a change of model or backend makes the next one before it ends this one. */
 let fusion;
 let latest = 0;
+
+const CHOICES = ["model", "precision", "backend"];
+/** What of them runs. */
+let running = [];
 async function create() {
   const turn = ++latest;
-  const model = modelOf($("model").value, $("precision").value);
-  const next = await Fusion.create({ model, backend: $("backend").value, gain: "linear" });
+  const chosen = CHOICES.map((id) => $(id).value);
+  const [name, precision, backend] = chosen;
+  let next;
+  try {
+    next = await Fusion.create({ model: modelOf(name, precision), backend, gain: "linear" });
+  } catch (e) {
+    if (turn !== latest) return;
+    // What cannot be had is not chosen.
+    running.forEach((value, i) => ($(CHOICES[i]).value = value));
+    throw e;
+  }
   // Another choice was made meanwhile.
   if (turn !== latest) return next.dispose();
+  running = chosen;
   next.addEventListener("backendchange", anew);
   fusion?.dispose();
   fusion = next;
   anew();
 }
-for (const id of ["model", "precision", "backend"]) {
+for (const id of CHOICES) {
   $(id).addEventListener("change", () => {
     // What this network does not come in cannot be chosen.
     for (const option of $("precision").options) option.disabled = !modelOf($("model").value, option.value);

@@ -217,4 +217,47 @@ test("fits a phone", async () => {
   await shot("phone");
 });
 
+test("a GPU that is lost is replaced, and the page goes on", async () => {
+  const page = await browser.newPage();
+  page.on("pageerror", (e) => errors.push(String(e)));
+  await page.addInitScript(() => {
+    globalThis.devices = [];
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (...args) {
+      const device = await requestDevice.apply(this, args);
+      devices.push(device);
+      return device;
+    };
+  });
+  await page.goto(server.url);
+  const said = (text) => page.waitForFunction((text) => new RegExp(text).test(document.querySelector("#status").textContent), text, { timeout: 120_000 });
+  await said("^First frame");
+  await page.selectOption("#size", "320x240");
+  await page.selectOption("#model", "nano");
+  await page.selectOption("#backend", "webgpu");
+  await said("nano int8 on webgpu");
+  await page.evaluate(() => devices.at(-1).destroy());
+  await said("nano int8 on cpu.*webgpu was lost");
+  const from = await page.evaluate(() => Number(document.body.dataset.frames));
+  await page.waitForFunction((n) => Number(document.body.dataset.frames) > n + 3, from, { timeout: 60_000 });
+  await page.close();
+});
+
+test("without WebGPU it says so, and goes on as it was", async () => {
+  const without = await launch({ gpu: false });
+  try {
+    const page = await without.newPage();
+    page.on("pageerror", (e) => errors.push(String(e)));
+    await page.goto(server.url);
+    await page.waitForFunction(() => document.body.dataset.frames, undefined, { timeout: 60_000 });
+    await page.selectOption("#backend", "webgpu");
+    await page.waitForFunction(() => /GPU.*"cpu"/.test(document.querySelector("#status.error")?.textContent), undefined, { timeout: 60_000 });
+    assert.equal(await page.inputValue("#backend"), "auto");
+    const from = await page.evaluate(() => Number(document.body.dataset.frames));
+    await page.waitForFunction((n) => Number(document.body.dataset.frames) > n + 3, from, { timeout: 60_000 });
+  } finally {
+    await without.close();
+  }
+});
+
 test("nothing went wrong unseen", () => assert.deepEqual(errors, []));
