@@ -18,6 +18,8 @@ const columns = (row) => ({
   least: row.min_ms,
   processor: row.processor_ms,
   rounds: row.rounds,
+  "PSNR to f32": row.psnr_f32,
+  "": row.note,
 });
 
 const { values: options } = parseArgs({

@@ -5,14 +5,14 @@ import { Fusion } from "fusionproxy";
 export const WIDTH = 640;
 export const HEIGHT = 480;
 
-/** A textured ramp: RGBA, and the same as one channel of bytes. */
+/** A textured ramp in grey, of which a fused frame is the network's output; and a thermal one. */
 function pictures() {
   const [rgba, grey] = [new Uint8ClampedArray(WIDTH * HEIGHT * 4), new Uint8Array(WIDTH * HEIGHT)];
   let state = 1;
   for (let i = 0; i < WIDTH * HEIGHT; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     const v = 20 + (((i % WIDTH) + (i / WIDTH)) >> 3) + (state >>> 28);
-    rgba.set([v, v - 4, v - 8, 255], 4 * i);
+    rgba.set([v, v, v, 255], 4 * i);
     grey[i] = 255 - v;
   }
   return { rgba, grey };
@@ -26,7 +26,8 @@ const ours = (options) => async () => {
   const visible = { data: rgba, ...size };
   const infrared = { data: grey, ...size };
   const into = new Uint8ClampedArray(rgba.length);
-  return { run: () => fusion.fuse(visible, infrared, { into }), what: () => fusion.info };
+  const luma = () => Float32Array.from({ length: WIDTH * HEIGHT }, (_, i) => into[4 * i] / 255);
+  return { run: () => fusion.fuse(visible, infrared, { into }), luma, what: () => fusion.info };
 };
 
 /** onnxruntime-web, from luma tensors to a luma tensor: the network alone. */
@@ -43,19 +44,21 @@ const theirs = (file, provider, threads) => async () => {
   const dims = [1, 1, HEIGHT, WIDTH];
   const plane = (f) => new ort.Tensor("float32", Float32Array.from({ length: WIDTH * HEIGHT }, (_, i) => f(i) / 255), dims);
   const feeds = { vis: plane((i) => rgba[4 * i]), ir: plane((i) => grey[i]) };
+  let fused;
   return {
-    run: async () => (await session.run(feeds)).fused.getData(),
+    run: async () => (fused = await (await session.run(feeds)).fused.getData()),
+    luma: () => fused,
     what: () => ({ backend: provider, threads, precision: "f32", model: "ultralight" }),
   };
 };
 
-/** Everyone, by name; `slow` ones run last and get fewer rounds. */
+/** Everyone, by name; `slow` ones run last and get fewer rounds. The frame of the `exact` one is the network's. */
 export const ENGINES = {
   "fusionproxy, 1 thread": { make: ours({ backend: "cpu" }) },
   "fusionproxy, 1 worker": { make: ours({ backend: "worker", workers: 1 }) },
   "fusionproxy, 2 workers": { make: ours({ backend: "worker", workers: 2 }) },
   "fusionproxy webgpu": { make: ours({ backend: "webgpu" }), slow: true },
-  "onnxruntime-web wasm, 1 thread": { make: theirs("ort.wasm.min.mjs", "wasm", 1) },
+  "onnxruntime-web wasm, 1 thread": { make: theirs("ort.wasm.min.mjs", "wasm", 1), exact: true },
   "onnxruntime-web wasm, 2 threads": { make: theirs("ort.wasm.min.mjs", "wasm", 2) },
   "onnxruntime-web webgpu": { make: theirs("ort.webgpu.min.mjs", "webgpu", 1), slow: true },
 };

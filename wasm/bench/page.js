@@ -12,6 +12,16 @@ const processorTime = globalThis.processorTime ?? (async () => NaN);
 /** Longest that one frame may take, ms: a contestant that needs longer is out. */
 const LIMIT = 120_000;
 
+/** PSNR to the network in floats from which a frame is its picture, dB: 8 bits are farther from it than another order of sums. */
+const SAME_DB = { f32: 50, int8: 40 };
+
+/** PSNR of a frame of 0…1, dB; no more than 120. */
+function psnr(exact, found) {
+  if (exact.length !== found.length) return 0;
+  const error = exact.reduce((sum, v, i) => sum + (v - found[i]) ** 2, 0) / exact.length;
+  return Math.max(0, Math.min(120, -10 * Math.log10(error)));
+}
+
 /** Frames of each contestant that are not timed: V8's optimising compiler is still at work. */
 const WARM = 20;
 
@@ -33,8 +43,10 @@ export async function compare({ rounds, only = "", say }) {
     const group = contestants.filter(([, engine]) => Boolean(engine.slow) === slow);
     runs.push(...(await turns(group, slow ? SLOW : { warm: WARM, rounds, asked: rounds }, say)));
   }
-  return runs.map(({ name, what, first, times, processor }) => {
+  const exact = runs.find(({ name }) => ENGINES[name].exact)?.luma();
+  return runs.map(({ name, what, luma, first, times, processor }) => {
     const { kernels, backend, precision, threads, model } = what();
+    const db = exact ? psnr(exact, luma()) : NaN;
     return {
       runtime: name.split(/[ ,]/)[0],
       contestant: name,
@@ -50,6 +62,8 @@ export async function compare({ rounds, only = "", say }) {
       quartiles_ms: [ms(at(times, 0.25)), ms(at(times, 0.75))],
       min_ms: ms(at(times, 0)),
       processor_ms: ms(processor),
+      psnr_f32: Number(db.toFixed(1)),
+      note: db < SAME_DB[precision] ? "another picture" : "",
     };
   });
 }
@@ -106,9 +120,9 @@ function show(rows) {
     ...rows.map((row) => {
       const line = document.createElement("tr");
       const quartiles = row.quartiles_ms.join("–");
-      const { contestant, kernels, precision, first_ms, median_ms, min_ms, processor_ms } = row;
+      const { contestant, kernels, precision, first_ms, median_ms, min_ms, processor_ms, psnr_f32, note } = row;
       const on = `${kernels} ${precision}`;
-      for (const text of [contestant, on, first_ms, median_ms, quartiles, min_ms, processor_ms, row.rounds]) {
+      for (const text of [contestant, on, first_ms, median_ms, quartiles, min_ms, processor_ms, row.rounds, psnr_f32, note]) {
         line.append(Object.assign(document.createElement("td"), { textContent: text }));
       }
       return line;
