@@ -242,7 +242,10 @@ export class Fusion extends EventTarget {
     }
     const out = into ?? pixels(sizes);
     await engine.fuse({ visible, infrared, still: options.still ?? false }, out);
-    if (this.others.length && !this.#measuring && this.#attempts > 0) void this.#measure(engine);
+    if (this.others.length && !this.#measuring && this.#attempts > 0) {
+      // Where there is no memory for it, nothing is measured, and what runs stays.
+      this.#measure(engine).catch(() => undefined);
+    }
     return onGpu(out) ? undefined : new FusedFrame(out, sizes.visible.width, sizes.visible.height);
   }
 
