@@ -60,6 +60,7 @@ impl Report {
         columns
             .extend(["median ms", "min ms", "processor ms", "first result ms"].map(|t| Column::number(t, 1)));
         columns.push(Column::number("rounds", 0));
+        columns.push(Column::number("PSNR to f32, dB", 1));
         columns.push(Column::text("note"));
         let mut table = Table::new(columns);
         for row in &self.browser {
@@ -73,6 +74,7 @@ impl Report {
                 row["processor_ms"].as_f64().into(),
                 row["first_ms"].as_f64().into(),
                 row["rounds"].as_f64().into(),
+                row["psnr_f32"].as_f64().into(),
                 note(row).into(),
             ]);
         }
@@ -199,9 +201,11 @@ fn times(title: &str, key: &str, rows: &[Value]) -> Table {
 }
 
 /// What a reader should know of a row, by the rule of `fusionproxy bench`.
-fn note(row: &Value) -> &'static str {
+fn note(row: &Value) -> String {
     let least = row["min_ms"].as_f64().unwrap_or(f64::INFINITY);
-    if median(row) > 1.25 * least { "disturbed" } else { "" }
+    let disturbed = if median(row) > 1.25 * least { "disturbed" } else { "" };
+    let own = row["note"].as_str().unwrap_or_default();
+    [own, disturbed].into_iter().filter(|n| !n.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// The fastest other runtime on the same task whose frame is the f32 network's, as `fusionproxy bench` counts it.
