@@ -1,7 +1,8 @@
 //! Float convolution, pointwise, dense, grouped and depthwise: stored in 16 or 32 bits, computed in 32.
 //!
 //! The layout of the work is that of the 8-bit drivers. Numbers become f32 where a tile loads them: four inputs of a pixel
-//! are one load and serve 16 outputs, weights serve four pixels.
+//! are one load and serve 16 outputs, weights serve four pixels. CPUs that multiply in half precision have leaf kernels of their
+//! own ([`super::fp16`]).
 
 use core::arch::aarch64::{
     float32x4_t, vcvt_f16_f32, vcvt_f32_f16, vdupq_n_f32, vfmaq_f32, vfmaq_laneq_f32, vld1_u16, vld1q_f32,
@@ -130,34 +131,69 @@ pub(super) fn scratch_bytes(op: &Op<'_>, dtype: DType, output: Shape) -> usize {
     }
 }
 
+/// The leaf kernels of a float convolution.
+pub(super) trait Leaf<T> {
+    /// Multiplies a row.
+    ///
+    /// # Safety
+    /// The CPU has the instructions. The pointers of the row reach as far as it says, and nothing overlaps the output.
+    unsafe fn multiply(row: &Row<'_, T>);
+
+    /// Filters a row of a depthwise convolution.
+    ///
+    /// # Safety
+    /// As for [`Self::multiply`], with 16 numbers at each tap.
+    unsafe fn filter(row: &Row<'_, T>);
+}
+
+/// Products and sums in f32, by instructions of every AArch64.
+pub(super) struct Single;
+
+impl<T: Float> Leaf<T> for Single {
+    unsafe fn multiply(row: &Row<'_, T>) {
+        // SAFETY: passed on.
+        unsafe { multiply(row) }
+    }
+
+    unsafe fn filter(row: &Row<'_, T>) {
+        // SAFETY: passed on.
+        unsafe { filter(row) }
+    }
+}
+
 /// One row of output pixels times a block of up to 16 outputs.
-struct Row<'a, T> {
+pub(super) struct Row<'a, T> {
     /// Where each run of activations begins for pixel 0.
-    taps: &'a [*const T],
+    pub(super) taps: &'a [*const T],
     /// Numbers in a run.
-    depth: usize,
+    pub(super) depth: usize,
     /// Numbers from one pixel's runs to the next one's.
-    step: usize,
+    pub(super) step: usize,
     /// Pixels in the row.
-    pixels: usize,
+    pub(super) pixels: usize,
     /// Weights of the block, 16 for each number of each run.
-    weights: *const T,
+    pub(super) weights: *const T,
     /// Depthwise: from one tap's 16 weights to the next one's.
-    tap_stride: usize,
+    pub(super) tap_stride: usize,
+    /// Depthwise: taps that stand side by side, pixels that follow one another this many columns apart; 1 and any if not so.
+    pub(super) columns: (usize, usize),
     /// Bias of the block, 16.
-    bias: *const f32,
+    pub(super) bias: *const f32,
     /// First output of pixel 0.
-    out: *mut T,
+    pub(super) out: *mut T,
     /// Numbers between output pixels.
-    out_pixel: usize,
+    pub(super) out_pixel: usize,
     /// Outputs to be written, 1..=16.
-    channels: usize,
+    pub(super) channels: usize,
     /// The fused activation.
-    activation: Activation,
+    pub(super) activation: Activation,
 }
 
 /// Runs rows `units`; `false` if the convolution is not one that [`supports`] accepts, or of another type.
-pub(super) fn run<T: Float>(
+///
+/// # Safety
+/// The CPU has the instructions of the leaf kernels.
+pub(super) unsafe fn run<T: Float, L: Leaf<T>>(
     call: &Call<'_, '_>,
     conv: &Conv<'_>,
     units: Range<usize>,
@@ -197,20 +233,21 @@ pub(super) fn run<T: Float>(
                 }
                 .as_ptr(),
                 tap_stride: blocks * CHANNEL_BLOCK,
+                columns: (if dx == 1 { kw } else { 1 }, sx),
                 bias: bias[index * CHANNEL_BLOCK..][..CHANNEL_BLOCK].as_ptr(),
                 out: out.ptr(y, 0).wrapping_add(group * outputs + first),
                 out_pixel: out.layout().pixel,
                 channels: (outputs - first).min(CHANNEL_BLOCK),
                 activation: conv.activation,
             };
-            // SAFETY: a run of `depth` numbers at each tap for every pixel lies inside the view or a staged row (depthwise:
+            // SAFETY: the caller has the instructions. A run of `depth` numbers at each tap for every pixel lies inside the view or a staged row (depthwise:
             // 16 numbers, of which the padded pixel of the staged row has as many). The artifact proves the lengths of
             // weights and bias. The output's row has `width` pixels with these channels.
             unsafe {
                 if depthwise {
-                    filter(&row);
+                    L::filter(&row);
                 } else {
-                    multiply(&row);
+                    L::multiply(&row);
                 }
             }
         }

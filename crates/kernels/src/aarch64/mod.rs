@@ -1,4 +1,5 @@
-//! AArch64 kernels: NEON, which every AArch64 has, and its dot products of bytes where the CPU has them.
+//! AArch64 kernels: NEON, which every AArch64 has, and its dot products of bytes and half-precision arithmetic where the CPU has
+//! them.
 //!
 //! The drivers are those of [`crate::rows`]. What has no kernel here runs the scalar one, which the compiler vectorises.
 
@@ -7,6 +8,7 @@ mod dot;
 mod elementwise;
 mod finish;
 mod float;
+mod fp16;
 mod gemm;
 mod lanes;
 
@@ -19,7 +21,10 @@ use crate::rows::elementwise::{Product, Sum};
 use crate::rows::isa::Isa;
 use crate::rows::{self, depthwise::DepthwiseRow, gemm::GemmRow, wide};
 use crate::{Backend, Call, Shape, Src, scalar};
+pub use fp16::{Fp16, Set};
+
 use dot::{Dot, Mixed, Multiply, Signed};
+use float::Single;
 use lanes::Vectors;
 
 const EVERY: u32 = u32::MAX;
@@ -195,8 +200,10 @@ backend!(NeonI8mm, "aarch64-i8mm");
 /// Runs `units`, if there is a kernel for them; then gives `true`.
 fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
     match (call.op(), call.output().dtype()) {
-        (Op::Conv(c), DType::F16) => float::run::<f16>(call, c, units, scratch),
-        (Op::Conv(c), DType::F32) => float::run::<f32>(call, c, units, scratch),
+        // SAFETY: instructions of every AArch64.
+        (Op::Conv(c), DType::F16) => unsafe { float::run::<f16, Single>(call, c, units, scratch) },
+        // SAFETY: likewise.
+        (Op::Conv(c), DType::F32) => unsafe { float::run::<f32, Single>(call, c, units, scratch) },
         _ => wide::run::<Vectors>(call, units.clone(), scratch) || rows::run::<I>(call, units, scratch),
     }
 }
@@ -204,7 +211,16 @@ fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> 
 /// Every backend that this CPU can run, best first.
 pub fn backends() -> impl Iterator<Item = &'static dyn Backend> {
     // The tokens have no contents, so that references to constants serve every CPU that made one.
-    let dotprod = NeonDotprod::detect().map(|_| &NeonDotprod(()) as &dyn Backend);
-    let i8mm = NeonI8mm::detect().map(|_| &NeonI8mm(()) as &dyn Backend);
-    [i8mm, dotprod, Some(&Neon as &dyn Backend)].into_iter().flatten()
+    macro_rules! with_and_without_fp16 {
+        ($token:expr, $found:expr) => {
+            [
+                $found.and_then(Fp16::detect).map(|_| &const { Fp16::joined($token) } as &dyn Backend),
+                $found.map(|_| &$token as &dyn Backend),
+            ]
+        };
+    }
+    let i8mm = with_and_without_fp16!(NeonI8mm(()), NeonI8mm::detect());
+    let dotprod = with_and_without_fp16!(NeonDotprod(()), NeonDotprod::detect());
+    let neon = with_and_without_fp16!(Neon, Some(Neon));
+    [i8mm, dotprod, neon].into_iter().flatten().flatten()
 }
