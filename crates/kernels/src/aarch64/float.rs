@@ -15,8 +15,9 @@ use fusionproxy_format::{
 };
 use half::f16;
 
+use super::functions::activate;
 use crate::rows::stage::{Parts, Stage, StagePlan};
-use crate::{Call, Element, Shape, scalar};
+use crate::{Call, Element, Shape};
 
 /// Most taps of a pixel.
 const MAX_TAPS: usize = 128;
@@ -386,15 +387,7 @@ unsafe fn finish<T: Float>(row: &Row<'_, T>, x: usize, mut sums: [float32x4_t; 4
             Activation::Clamp { lo, hi } => {
                 sums = sums.map(|v| vmaxq_f32(vminq_f32(v, vdupq_n_f32(hi)), vdupq_n_f32(lo)));
             }
-            other => {
-                let mut values = [0.0; CHANNEL_BLOCK];
-                for (v, sum) in sums.iter_mut().enumerate() {
-                    let four = values.as_mut_ptr().add(4 * v);
-                    vst1q_f32(four, *sum);
-                    (0..4).for_each(|i| *four.add(i) = scalar::activate(other, *four.add(i)));
-                    *sum = vld1q_f32(four);
-                }
-            }
+            other => sums = sums.map(|v| activate(other, v)),
         }
         let to = row.out.add(x * row.out_pixel);
         if row.channels == CHANNEL_BLOCK {

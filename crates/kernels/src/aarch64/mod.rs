@@ -3,12 +3,14 @@
 //!
 //! The drivers are those of [`crate::rows`]. What has no kernel here runs the scalar one, which the compiler vectorises.
 
+mod blend;
 mod depthwise;
 mod dot;
 mod elementwise;
 mod finish;
 mod float;
 mod fp16;
+mod functions;
 mod gemm;
 mod lanes;
 
@@ -172,6 +174,12 @@ macro_rules! backend {
             fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
                 match op {
                     Op::Conv(_) if float::supports(op) => concat!($name, "-float"),
+                    Op::Activation { function, .. }
+                        if dtype != DType::U8 && functions::supports(*function) =>
+                    {
+                        concat!($name, "-activation")
+                    }
+                    Op::Blend(_) if dtype != DType::U8 => concat!($name, "-blend"),
                     _ => match rows::kernel(op, dtype) {
                         Some(rows::Kernel::Gemm) => concat!($name, "-gemm"),
                         Some(rows::Kernel::Depthwise) => concat!($name, "-depthwise"),
@@ -204,6 +212,10 @@ fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> 
         (Op::Conv(c), DType::F16) => unsafe { float::run::<f16, Single>(call, c, units, scratch) },
         // SAFETY: likewise.
         (Op::Conv(c), DType::F32) => unsafe { float::run::<f32, Single>(call, c, units, scratch) },
+        (Op::Blend(b), DType::F16) => blend::run::<f16>(call, b, units),
+        (Op::Blend(b), DType::F32) => blend::run::<f32>(call, b, units),
+        (Op::Activation { function, .. }, DType::F16) => functions::run::<f16>(call, *function, units),
+        (Op::Activation { function, .. }, DType::F32) => functions::run::<f32>(call, *function, units),
         _ => wide::run::<Vectors>(call, units.clone(), scratch) || rows::run::<I>(call, units, scratch),
     }
 }

@@ -413,7 +413,7 @@ impl Generator {
 
     fn matmul(&mut self) -> Case {
         let heads = self.rng.pick(&[1, 2, 3, 8]);
-        let channels = heads * self.rng.pick(&[1, 3, 4, 8, 16, 17, 20]);
+        let channels = heads * self.rng.pick(&[1, 3, 4, 8, 16, 17, 20, 40]);
         let mut tokens = || Shape::new(self.rng.size(1..=self.size), self.rng.size(1..=4), channels);
         let (queries, keys) = (tokens(), tokens());
         let count = |s: Shape| s.height * s.width;

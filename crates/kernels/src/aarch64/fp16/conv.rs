@@ -6,20 +6,16 @@
 //! where a run of 32 products meets them once.
 
 use core::arch::aarch64::{
-    float16x8_t, float32x4_t, vaddq_f32, vcombine_u16, vcvt_f16_f32, vcvt_f32_f16, vcvt_high_f16_f32,
-    vcvt_high_f32_f16, vdup_n_u16, vdupq_n_f32, vdupq_n_u16, vfmaq_f16, vfmaq_laneq_f16, vget_low_f16,
-    vld1_u16, vld1q_f32, vld1q_u16, vmaxq_f16, vminq_f16, vreinterpretq_f16_u16, vreinterpretq_u16_f16,
-    vst1q_f32, vst1q_u16,
+    float16x8_t, float32x4_t, vaddq_f32, vcombine_u16, vdup_n_u16, vdupq_n_f32, vfmaq_f16, vfmaq_laneq_f16,
+    vld1_u16, vld1q_f32, vreinterpretq_f16_u16, vreinterpretq_u16_f16, vst1q_u16,
 };
 
 use fusionproxy_format::Activation;
 use half::f16;
 
+use super::registers::{RUN, clamp, load, round, splat, wide, zero};
 use crate::aarch64::float::{Leaf, Row};
-use crate::scalar;
-
-/// Most products that are added up in half precision.
-const RUN: usize = 32;
+use crate::aarch64::functions::activate_all;
 
 /// Pixels of a tile.
 const PIXELS: usize = 8;
@@ -108,30 +104,6 @@ unsafe fn filter(row: &Row<'_, f16>) {
     }
 }
 
-#[inline]
-#[target_feature(enable = "neon,fp16")]
-fn zero() -> float16x8_t {
-    vreinterpretq_f16_u16(vdupq_n_u16(0))
-}
-
-/// Eight numbers.
-///
-/// # Safety
-/// They can be read.
-#[inline]
-#[target_feature(enable = "neon,fp16")]
-unsafe fn load(from: *const f16) -> float16x8_t {
-    // SAFETY: the caller's promise; an f16 has the layout of its bits.
-    vreinterpretq_f16_u16(unsafe { vld1q_u16(from.cast()) })
-}
-
-/// Eight numbers in f32.
-#[inline]
-#[target_feature(enable = "neon,fp16")]
-fn wide(v: float16x8_t) -> [float32x4_t; 2] {
-    [vcvt_f32_f16(vget_low_f16(v)), vcvt_high_f32_f16(v)]
-}
-
 /// Adds the products of one input of `P` pixels, which is lane `LANE` of each, with the weights of 8 `V` outputs.
 ///
 /// # Safety
@@ -210,7 +182,7 @@ unsafe fn tile<const P: usize, const V: usize>(row: &Row<'_, f16>, x: usize) {
                 for _ in 0..n % 4 {
                     let mut x = [zero(); P];
                     for (p, x) in x.iter_mut().enumerate() {
-                        *x = vreinterpretq_f16_u16(vdupq_n_u16(from.add(p * row.step).read().to_bits()));
+                        *x = splat(from.add(p * row.step).read());
                     }
                     input::<0, P, V>(&mut acc, &x, weights);
                     (from, weights) = (from.add(1), weights.add(BLOCK));
@@ -280,76 +252,103 @@ impl<const P: usize, const V: usize> Sums<P, V> {
         Self { sums: [[[vdupq_n_f32(0.0); 2]; V]; P], bias, begun: false }
     }
 
-    /// The bias of outputs 8 `v`..
+    /// The sums of `p` and outputs 8 `v`.. with those of one more run; `BEGUN` says whether there have been any.
     #[inline]
     #[target_feature(enable = "neon,fp16")]
-    fn bias(&self, v: usize) -> [float32x4_t; 2] {
-        // SAFETY: the promise to `new`.
-        unsafe { [vld1q_f32(self.bias.add(8 * v)), vld1q_f32(self.bias.add(8 * v + 4))] }
+    fn with<const BEGUN: bool>(&self, p: usize, v: usize, acc: float16x8_t) -> [float32x4_t; 2] {
+        let base = if BEGUN {
+            self.sums[p][v]
+        } else {
+            // SAFETY: the promise to `new`.
+            unsafe { [vld1q_f32(self.bias.add(8 * v)), vld1q_f32(self.bias.add(8 * v + 4))] }
+        };
+        let [low, high] = wide(acc);
+        [vaddq_f32(base[0], low), vaddq_f32(base[1], high)]
     }
 
     /// Adds the sums of a run.
     #[inline]
     #[target_feature(enable = "neon,fp16")]
     fn add(&mut self, acc: &[[float16x8_t; V]; P]) {
-        for v in 0..V {
-            let bias = self.bias(v);
-            for (sums, acc) in self.sums.iter_mut().zip(acc) {
-                let base = if self.begun { sums[v] } else { bias };
-                let [low, high] = wide(acc[v]);
-                sums[v] = [vaddq_f32(base[0], low), vaddq_f32(base[1], high)];
+        if self.begun {
+            self.add_to::<true>(acc);
+        } else {
+            self.add_to::<false>(acc);
+            self.begun = true;
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon,fp16")]
+    fn add_to<const BEGUN: bool>(&mut self, acc: &[[float16x8_t; V]; P]) {
+        for (p, acc) in acc.iter().enumerate() {
+            for (v, acc) in acc.iter().enumerate() {
+                self.sums[p][v] = self.with::<BEGUN>(p, v, *acc);
             }
         }
-        self.begun = true;
     }
 
     /// Adds the sums of the last run, applies the activation and writes the outputs from `first` on of pixels `x..x + P`.
     ///
+    /// Always inlined, which functions with instructions of their own cannot be told to be: what calls it has them.
+    ///
     /// # Safety
-    /// The row's channels of these pixels can be written.
-    #[inline]
-    #[target_feature(enable = "neon,fp16")]
+    /// The CPU has the instructions. The row's channels of these pixels can be written.
+    #[inline(always)]
     unsafe fn finish(&mut self, acc: &[[float16x8_t; V]; P], row: &Row<'_, f16>, x: usize, first: usize) {
-        self.add(acc);
-        let channels = (row.channels - first).min(8 * V);
-        for (p, sums) in self.sums.iter().enumerate() {
-            // SAFETY: `channels` numbers of the pixel; an array of 16.
-            unsafe {
-                let to: *mut u16 = row.out.add((x + p) * row.out_pixel + first).cast();
-                let mut rounded = [0u16; 16];
-                for (v, sums) in sums.iter().enumerate() {
-                    let bits = vreinterpretq_u16_f16(activated(row.activation, *sums));
-                    let whole = channels >= 8 * (v + 1);
-                    vst1q_u16(if whole { to.add(8 * v) } else { rounded.as_mut_ptr() }, bits);
-                    if !whole {
-                        core::ptr::copy_nonoverlapping(rounded.as_ptr(), to.add(8 * v), channels - 8 * v);
-                    }
+        // SAFETY: passed on.
+        unsafe {
+            match row.activation {
+                Activation::None | Activation::Clamp { .. } if self.begun => {
+                    self.write(row, x, first, |sums, p, v| sums.with::<true>(p, v, acc[p][v]));
+                }
+                Activation::None | Activation::Clamp { .. } => {
+                    self.write(row, x, first, |sums, p, v| sums.with::<false>(p, v, acc[p][v]));
+                }
+                function => {
+                    self.add(acc);
+                    let mut results = self.sums;
+                    activate_all(function, results.as_flattened_mut().as_flattened_mut());
+                    self.write(row, x, first, |_, p, v| results[p][v]);
                 }
             }
         }
     }
-}
 
-/// The activation of eight sums, rounded.
-#[inline]
-#[target_feature(enable = "neon,fp16")]
-fn activated(activation: Activation, [low, high]: [float32x4_t; 2]) -> float16x8_t {
-    let round = |low, high| vcvt_high_f16_f32(vcvt_f16_f32(low), high);
-    match activation {
-        Activation::None => round(low, high),
-        Activation::Clamp { lo, hi } => {
+    /// Writes `result` of each pixel and each eight outputs, rounded and clamped.
+    ///
+    /// # Safety
+    /// As for [`Self::finish`].
+    #[inline(always)]
+    unsafe fn write(
+        &self,
+        row: &Row<'_, f16>,
+        x: usize,
+        first: usize,
+        result: impl Fn(&Self, usize, usize) -> [float32x4_t; 2],
+    ) {
+        let channels = (row.channels - first).min(8 * V);
+        // SAFETY: `channels` numbers of each pixel; an array of eight; the caller has the instructions.
+        unsafe {
             // Rounding keeps the order: rounded bounds of rounded sums are the same numbers.
-            let [lo, hi] = [lo, hi].map(|v| vreinterpretq_f16_u16(vdupq_n_u16(f16::from_f32(v).to_bits())));
-            vmaxq_f16(vminq_f16(round(low, high), hi), lo)
-        }
-        other => {
-            let mut values = [0.0; 8];
-            // SAFETY: an array of eight.
-            unsafe {
-                vst1q_f32(values.as_mut_ptr(), low);
-                vst1q_f32(values.as_mut_ptr().add(4), high);
-                values = values.map(|v| scalar::activate(other, v));
-                round(vld1q_f32(values.as_ptr()), vld1q_f32(values.as_ptr().add(4)))
+            let (lo, hi) = match row.activation {
+                Activation::Clamp { lo, hi } => (lo, hi),
+                _ => (f32::NEG_INFINITY, f32::INFINITY),
+            };
+            let (lo, hi) = (splat(f16::from_f32(lo)), splat(f16::from_f32(hi)));
+            for p in 0..P {
+                for v in 0..V {
+                    let bits = vreinterpretq_u16_f16(clamp(round(result(self, p, v)), lo, hi));
+                    let to: *mut u16 = row.out.add((x + p) * row.out_pixel + first + 8 * v).cast();
+                    if channels == 8 * V {
+                        vst1q_u16(to, bits);
+                    } else {
+                        let mut eight = [0u16; 8];
+                        vst1q_u16(eight.as_mut_ptr(), bits);
+                        let n = channels.saturating_sub(8 * v).min(8);
+                        core::ptr::copy_nonoverlapping(eight.as_ptr(), to, n);
+                    }
+                }
             }
         }
     }

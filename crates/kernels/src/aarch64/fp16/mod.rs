@@ -1,7 +1,10 @@
 //! Kernels for CPUs that multiply in half precision (feature `fp16`: Cortex-A55, A75, A76 and later, Neoverse): those of
-//! another set, but for half-precision convolutions.
+//! another set, but for half-precision convolutions, matrix products and sums.
 
+mod binary;
 mod conv;
+mod matmul;
+mod registers;
 
 use core::ops::Range;
 
@@ -11,7 +14,7 @@ use super::{Neon, NeonDotprod, NeonI8mm, float};
 use crate::{Backend, Call, Shape, Src};
 use conv::HalfSums;
 
-/// The kernels of `B`, and half-precision convolutions in half precision. A value exists only on a CPU that has the
+/// The kernels of `B`, and arithmetic in half precision. A value exists only on a CPU that has the
 /// instructions of both.
 #[derive(Clone, Copy, Debug)]
 pub struct Fp16<B>(B);
@@ -58,13 +61,20 @@ impl<B: Set> Backend for Fp16<B> {
     }
 
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
-        if let (Op::Conv(c), DType::F16) = (call.op(), call.output().dtype())
+        let done = match (call.op(), call.output().dtype()) {
             // SAFETY: the token's existence proves the instructions.
-            && unsafe { float::run::<_, HalfSums>(call, c, units.clone(), scratch) }
-        {
-            return;
+            (Op::Conv(c), DType::F16) => unsafe {
+                float::run::<_, HalfSums>(call, c, units.clone(), scratch)
+            },
+            // SAFETY: likewise.
+            (Op::Matmul(m), DType::F16) => unsafe { matmul::run(call, m, units.clone()) },
+            // SAFETY: likewise.
+            (Op::Binary(b), DType::F16) => unsafe { binary::run(call, b, units.clone()) },
+            _ => false,
+        };
+        if !done {
+            self.0.run(call, units, scratch);
         }
-        self.0.run(call, units, scratch);
     }
 
     fn scratch_bytes(&self, op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
@@ -90,6 +100,8 @@ impl<B: Set> Backend for Fp16<B> {
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
         match op {
             Op::Conv(_) if dtype == DType::F16 && float::supports(op) => "aarch64-fp16-conv",
+            Op::Binary(b) if dtype == DType::F16 && binary::supports(b) => "aarch64-fp16-binary",
+            Op::Matmul(_) if dtype == DType::F16 => "aarch64-fp16-matmul",
             _ => self.0.kernel(op, dtype),
         }
     }
