@@ -40,7 +40,7 @@ fn every_backend_agrees_with_the_scalar_kernels() {
 /// Where a backend computes in half precision, there are kernels for many shapes, too.
 #[test]
 fn half_precision_arithmetic() {
-    for backend in backends().into_iter().filter(|b| b.half_sums()) {
+    for backend in backends().into_iter().filter(Backend::half_sums) {
         for kind in [OpKind::Conv, OpKind::Matmul, OpKind::Binary] {
             for_cases(kind, DType::F16, 512, |case| {
                 agree(case, &case.run(backend), &case.run(&Scalar::ALL), &half_sums(case, backend))
