@@ -216,7 +216,9 @@ fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> 
         (Op::Blend(b), DType::F32) => blend::run::<f32>(call, b, units),
         (Op::Activation { function, .. }, DType::F16) => functions::run::<f16>(call, *function, units),
         (Op::Activation { function, .. }, DType::F32) => functions::run::<f32>(call, *function, units),
-        _ => wide::run::<Vectors>(call, units.clone(), scratch) || rows::run::<I>(call, units, scratch),
+        _ => {
+            wide::run::<Vectors>(call, units.clone(), scratch) || rows::run::<I>(EVERY, call, units, scratch)
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Helium<const SET: u32 = { u32::MAX }>;
 /// Runs `units` with the drivers for the operators in `SET`, and with the scalar kernels for the rest.
 fn run<I: Isa, const SET: u32>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
     call.expect_units(&units, scratch);
-    if !rows::run_linked::<I, SET>(call, units.clone(), scratch) {
+    if !rows::run::<I>(SET, call, units.clone(), scratch) {
         scalar::run::<SET>(call, units, scratch);
     }
 }

@@ -59,49 +59,40 @@ pub(crate) fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
     }
 }
 
-/// Runs `units` if there is a kernel for them; then gives `true`.
-#[cfg(any(target_arch = "aarch64", all(target_arch = "wasm32", target_feature = "simd128")))]
-pub(crate) fn run<I: Isa>(call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
-    run_linked::<I, { u32::MAX }>(call, units, scratch)
-}
-
-/// Runs `units` if there is a kernel for them among those of the operators in `SET` ([`crate::scalar::kernel_set`]); then gives
+/// Runs `units` if there is a kernel for them among those of the operators in `set` ([`crate::scalar::kernel_set`]); then gives
 /// `true`.
-pub(crate) fn run_linked<I: Isa, const SET: u32>(
-    call: &Call<'_, '_>,
-    units: Range<usize>,
-    scratch: &mut [u8],
-) -> bool {
+// Where the set is a constant, so is each arm's condition: the drivers outside of it are not linked.
+#[inline(always)]
+pub(crate) fn run<I: Isa>(set: u32, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) -> bool {
     let Some(kernel) = kernel(call.op(), call.output().dtype()) else { return false };
-    // Each arm's condition on the set is a constant, so that the drivers outside of it are not linked.
     match (kernel, call.op()) {
-        (Kernel::Gemm, Op::Conv(c)) if linked(SET, OpKind::Conv) => gemm::run::<I>(call, c, units, scratch),
-        (Kernel::Depthwise, Op::Conv(c)) if linked(SET, OpKind::Conv) => {
+        (Kernel::Gemm, Op::Conv(c)) if linked(set, OpKind::Conv) => gemm::run::<I>(call, c, units, scratch),
+        (Kernel::Depthwise, Op::Conv(c)) if linked(set, OpKind::Conv) => {
             depthwise::run::<I>(call, c, units, scratch);
         }
-        (Kernel::Binary, Op::Binary(b)) if linked(SET, OpKind::Binary) => {
+        (Kernel::Binary, Op::Binary(b)) if linked(set, OpKind::Binary) => {
             return elementwise::binary::<I>(call, b, units, scratch);
         }
-        (Kernel::Table, Op::Activation { table: Some(t), .. }) if linked(SET, OpKind::Activation) => {
+        (Kernel::Table, Op::Activation { table: Some(t), .. }) if linked(set, OpKind::Activation) => {
             return elementwise::table::<I>(call, t, units);
         }
-        (Kernel::Reduce, Op::Reduce(r)) if linked(SET, OpKind::Reduce) => {
+        (Kernel::Reduce, Op::Reduce(r)) if linked(set, OpKind::Reduce) => {
             return reduce::run::<I>(call, r, units, scratch);
         }
-        (Kernel::Matmul, Op::Matmul(m)) if linked(SET, OpKind::Matmul) => {
+        (Kernel::Matmul, Op::Matmul(m)) if linked(set, OpKind::Matmul) => {
             return matmul::run::<I>(call, m, units, scratch);
         }
-        (Kernel::Softmax, Op::Softmax(s)) if linked(SET, OpKind::Softmax) => {
+        (Kernel::Softmax, Op::Softmax(s)) if linked(set, OpKind::Softmax) => {
             return softmax::run(call, s, units, scratch);
         }
-        (Kernel::Blend, Op::Blend(b)) if linked(SET, OpKind::Blend) => blend::run(b, call, units),
-        (Kernel::Copy, op) if linked(SET, op.kind()) => return moves::run(call, units),
+        (Kernel::Blend, Op::Blend(b)) if linked(set, OpKind::Blend) => blend::run(b, call, units),
+        (Kernel::Copy, op) if linked(set, op.kind()) => return moves::run(call, units),
         _ => return false,
     }
     true
 }
 
-/// Scratch of [`run_linked`].
+/// Scratch of [`run`].
 pub(crate) fn scratch_bytes<I: Isa>(op: &Op<'_>, dtype: DType, input: Shape, output: Shape) -> usize {
     match (kernel(op, dtype), op) {
         (Some(Kernel::Gemm), Op::Conv(c)) => gemm::scratch_bytes::<I>(c, output),

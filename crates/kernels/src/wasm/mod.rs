@@ -15,13 +15,14 @@ mod lanes;
 
 use core::ops::Range;
 
-use fusionproxy_format::{BinaryOp, ConvWeights, DType, Op};
+use fusionproxy_format::{BinaryOp, ConvWeights, DType, Op, OpKind};
 
 use crate::rows::depthwise::DepthwiseRow;
 use crate::rows::elementwise::{Product, Sum};
 use crate::rows::gemm::GemmRow;
 use crate::rows::isa::Isa;
 use crate::rows::{self, Kernel, wide};
+use crate::scalar::{kernel_set, linked};
 use crate::{Backend, Call, Shape, Src, scalar};
 
 use lanes::Vectors;
@@ -96,9 +97,13 @@ impl Isa for Leaves {
 }
 
 /// The kernels for `simd128`, or `relaxed-simd`. Bytes are those of [`crate::Scalar`] for 8-bit calls; floats run the scalar
-/// kernels. `SET` names the scalar kernels that are linked, as for [`crate::Scalar`].
+/// kernels. `SET` names the scalar kernels that are linked, as for [`crate::Scalar`]; those for attention and normalisation are
+/// linked with them, all others always.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Simd128<const SET: u32 = { u32::MAX }>;
+
+/// Operators whose kernels are always linked.
+const LIGHT: u32 = !kernel_set(&[OpKind::Matmul, OpKind::Softmax, OpKind::Norm], &[]);
 
 /// The kernel that takes `op`, for some shapes at least.
 fn kernel(op: &Op<'_>, dtype: DType) -> Option<Kernel> {
@@ -132,8 +137,8 @@ unsafe impl<const SET: u32> Backend for Simd128<SET> {
     fn run(&self, call: &Call<'_, '_>, units: Range<usize>, scratch: &mut [u8]) {
         call.expect_units(&units, scratch);
         let fits = || kernel(call.op(), call.output().dtype()).is_some() && bounded(call);
-        let taken = wide::run::<Vectors>(call, units.clone(), scratch)
-            || fits() && rows::run::<Leaves>(call, units.clone(), scratch);
+        let taken = linked(SET, OpKind::Norm) && wide::run::<Vectors>(call, units.clone(), scratch)
+            || fits() && rows::run::<Leaves>(SET | LIGHT, call, units.clone(), scratch);
         if !taken {
             scalar::run::<SET>(call, units, scratch);
         }
@@ -151,12 +156,16 @@ unsafe impl<const SET: u32> Backend for Simd128<SET> {
 
     fn square_sums(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &mut [u64], _: &mut [u8]) {
         call.expect_sums(sums);
-        wide::square_sums::<Vectors>(call, rows, sums);
+        if linked(SET, OpKind::Norm) {
+            wide::square_sums::<Vectors>(call, rows, sums);
+        }
     }
 
     fn respond(&self, call: &Call<'_, '_>, rows: Range<usize>, sums: &[u64], scratch: &mut [u8]) {
         call.expect_sums(sums);
-        wide::respond::<Vectors>(call, rows, sums, scratch);
+        if linked(SET, OpKind::Norm) {
+            wide::respond::<Vectors>(call, rows, sums, scratch);
+        }
     }
 
     fn kernel(&self, op: &Op<'_>, dtype: DType) -> &'static str {
